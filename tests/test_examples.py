@@ -1,0 +1,50 @@
+"""Every example gives the same answer under `python` and under `runtask`, and finds that answer right."""
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+RUNTASK = str(Path(sysconfig.get_path("scripts")) / "runtask")
+
+SMALL = {
+    "kmeans.py": ["--points", "4000", "--fragments", "4", "--rounds", "5"],
+    "matmul.py": ["--blocks", "3", "--size", "16"],
+    "merge_sort.py": ["--numbers", "20000", "--groups", "3", "--blocks", "2"],
+    "monte_carlo.py": ["--points", "40000", "--tasks", "4"],
+    "word_count.py": ["--longest", "2", "--top", "3"],
+}
+
+
+def run(command, folder):
+    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=50, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+def test_every_example_is_tested():
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_same_answer_with_and_without_the_runtime(name, tmp_path):
+    script = [str(EXAMPLES / name), *SMALL[name]]
+    sequential = run([sys.executable, *script], tmp_path)
+    assert "Checked: " in sequential
+    assert run([RUNTASK, "--workers", "2", *script], tmp_path) == sequential
+
+
+def test_word_count_keeps_the_report_it_is_asked_for(tmp_path):
+    script = [str(EXAMPLES / "word_count.py"), *SMALL["word_count.py"], "--output", "report.txt"]
+    shown = run([RUNTASK, "--workers", "2", *script], tmp_path)
+    assert (tmp_path / "report.txt").read_text() in shown
+
+
+def test_word_count_says_that_a_folder_has_no_texts(tmp_path):
+    command = [sys.executable, str(EXAMPLES / "word_count.py"), str(tmp_path)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert finished.returncode == 2
+    assert f"There is no *.txt file in {tmp_path}" in finished.stderr
