@@ -1,7 +1,7 @@
 """The programs in the documentation run and print what the documentation says.
 
-A program is a code block with a title that ends in `.py`. The block after it, with the title `Output`, is what
-it prints. A program runs under `runtask` and under `python`, unless its first line names one command:
+A program is a code block with a title that ends in `.py`. The block after it, with the title `Output`, is
+what it prints. A program runs under `runtask` and under `python`, unless its first line names one command:
 `# Run with: python name.py`.
 """
 
@@ -46,8 +46,7 @@ def test_program_prints_what_the_page_says(command, name, code, output, tmp_path
 
 
 def test_ci_runs_the_test_command_of_the_readme():
-    commands = re.findall(r"^```\n(.*?)^```\n", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert "scripts/test\n" in commands
+    assert "\n```\nscripts/test\n```\n" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec scripts/test"
 
 
@@ -65,6 +64,6 @@ def test_links_lead_somewhere(page):
 
 def test_the_site_builds(tmp_path):
     site = str(tmp_path / "site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", site]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
