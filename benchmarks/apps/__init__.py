@@ -1,0 +1,1 @@
+"""Programs that the suite starts as a user would."""
