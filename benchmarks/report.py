@@ -108,7 +108,7 @@ def goals_table(table: Table) -> list[str]:
     """taskflow: median, range, best peers, goals."""
     head = ["workload", "n", "unit", OURS, "range", "vs best peer", "vs best dataflow peer", "must", "aim"]
     lines = [_row(head), _row(["---"] * len(head))]
-    for workload in table.workloads:
+    for workload in filter(table.taken_part, table.workloads):
         for figure in workload.figures:
             cells = table.cells(workload, figure)
             best = best_of(cells, figure)
@@ -117,7 +117,7 @@ def goals_table(table: Table) -> list[str]:
                 _row(
                     [
                         workload.name,
-                        f"{runs[0].n:,}" if runs else "-",
+                        f"{runs[0].n:,}",
                         figure.unit,
                         number(cells[OURS]) if OURS in cells else "-",
                         _spread(table.values(workload.name, OURS, figure.key)),
@@ -146,11 +146,9 @@ def full_table(table: Table) -> list[str]:
     """The median of every runtime in every row."""
     head = ["workload", "unit", *table.runtimes]
     lines = [_row(head), _row(["---", "---", *["---:"] * len(table.runtimes)])]
-    for workload in table.workloads:
+    for workload in filter(table.taken_part, table.workloads):
         for figure in workload.figures:
             cells = table.cells(workload, figure)
-            if not table.taken_part(workload):
-                continue
             row = [_cell(table, workload, figure, name, cells) for name in table.runtimes]
             lines.append(_row([workload.name, figure.unit, *row]))
     return lines

@@ -110,23 +110,30 @@ def run_child(runtime: str, workload: Workload, size: Size, *, rep: int, workers
         command = [sys.executable, "-m", "benchmarks.child", json.dumps(spec)]
         finished = run_process(command, folder, workload.timeout)
         result.wall_s = finished.seconds
-        if out.exists():
-            outcome = json.loads(out.read_text(encoding="utf-8"))
-            result.status = outcome["status"]
-            result.figures = outcome.get("figures", {})
-            result.version = outcome.get("version", "")
-            result.error = outcome.get("error", "")
-            if finished.timed_out:
-                result.note = "measured, but did not stop and was killed"
-            elif finished.code:
-                result.note = f"measured, but exited with {finished.code}"
-        elif finished.timed_out:
-            result.status, result.error = "timeout", f"> {workload.timeout:g} s"
-        else:
-            result.error = f"exit {finished.code}: {_last_line(finished.output)}"
-        if finished.left_behind and not finished.timed_out:
-            result.note = (result.note + f"; left {finished.left_behind} processes behind").lstrip("; ")
+        _judge(result, out, finished, workload.timeout)
     return result
+
+
+def _judge(result: Result, out: Path, finished: Finished, limit: float) -> None:
+    """Fill in what the run wrote down, or why it wrote nothing."""
+    notes: list[str] = []
+    if out.exists():
+        outcome = json.loads(out.read_text(encoding="utf-8"))
+        result.status = outcome["status"]
+        result.figures = outcome.get("figures", {})
+        result.version = outcome.get("version", "")
+        result.error = outcome.get("error", "")
+        if finished.timed_out:
+            notes.append("it did not stop and was killed")
+        elif finished.code and result.status == "ok":
+            notes.append(f"measured, but it exited with {finished.code}")
+    elif finished.timed_out:
+        result.status, result.error = "timeout", f"> {limit:g} s"
+    else:
+        result.error = f"exit {finished.code}: {_last_line(finished.output)}"
+    if finished.left_behind and not finished.timed_out:
+        notes.append(f"it left {finished.left_behind} processes behind")
+    result.note = "; ".join(notes)
 
 
 def _last_line(output: str) -> str:

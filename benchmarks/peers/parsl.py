@@ -40,7 +40,6 @@ class ParslDriver(Driver):
                 run_dir=self.folder.name,
                 strategy="none",
                 retries=1,
-                app_cache=False,
                 initialize_logging=False,
             )
         )
