@@ -1,0 +1,1 @@
+"""What users import: the task decorator, directions, futures, groups and the ``compss_*`` functions."""

@@ -1,0 +1,344 @@
+"""From the arguments of a call to what the kernel and the executors need: accesses and nodes.
+
+`Plan` is compiled once per task function; `Binder` does one call. Values that are plain (numbers, short texts, None) in
+plain IN parameters stay where they are and cost nothing; everything else becomes a node (see `wire.messages`), and what
+is tracked an access. Arguments are pickled here, in the thread that calls, so the task sees them as they are now.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import TYPE_CHECKING, Any
+
+from taskflow.api.futures import Future
+from taskflow.core.graph import BLOB, FILE, SEGMENT, VALUE, Datum, Task, Version
+from taskflow.data.files import absolute
+from taskflow.data.serialization import FIXED_TYPES, INLINE_LIMIT, Encoded, encode, is_plain
+from taskflow.data.store import Segment
+from taskflow.data.tracking import FileDatum
+from taskflow.model.parameters import Direction, Kind, Parameter
+from taskflow.wire.messages import N_BLOB, N_DICT, N_LIST, N_NEW, N_PATH, N_READ, N_SEGMENT, N_VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskflow.runtime import Session
+
+Node = tuple[Any, ...]
+PLAIN = Parameter()
+_NESTED_TYPES = (list, tuple, set, frozenset, bytearray)
+
+
+class Plan:
+    """What a signature and its annotations say, looked up by position or keyword.
+
+    ``plain``: every parameter is a plain IN object, so a call with plain arguments needs no binding at all.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], annotations: dict[str, Parameter], varargs: Parameter, self_direction: Direction
+    ) -> None:
+        self.name = function.__qualname__
+        self.signature = inspect.signature(function)
+        self.positional: list[str] = []
+        self.by_name: dict[str, Parameter] = {}
+        self.required: set[str] = set()
+        self.varargs: Parameter | None = None
+        self.takes_keywords = False
+        for name, parameter in self.signature.parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                self.varargs = annotations.get(name, varargs)
+                continue
+            if parameter.kind is parameter.VAR_KEYWORD:
+                self.takes_keywords = True
+                continue
+            if parameter.kind is not parameter.KEYWORD_ONLY:
+                self.positional.append(name)
+            self.by_name[name] = annotations.get(name, PLAIN)
+            if parameter.default is parameter.empty:
+                self.required.add(name)
+        if self.takes_keywords:
+            self.by_name.update({name: annotation for name, annotation in annotations.items() if name not in self.by_name})
+        is_method = "." in self.name and not self.name.rpartition(".")[0].endswith("<locals>")
+        if is_method and self.positional[:1] == ["self"] and "self" not in annotations:
+            self.by_name["self"] = Parameter(direction=self_direction)
+        self.by_position = [self.by_name[name] for name in self.positional]
+        self.least = sum(1 for name in self.positional if name in self.required)
+        self.most = len(self.positional) if self.varargs is None else 1 << 30
+        keyword_only = self.required - set(self.positional)
+        self.plain = (
+            not keyword_only
+            and all(_is_plain_parameter(parameter) for parameter in self.by_name.values())
+            and (self.varargs is None or _is_plain_parameter(self.varargs))
+        )
+
+    def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Raise TypeError, as a plain call would, if the arguments do not fit the signature."""
+        count = len(args)
+        if self.least <= count <= self.most and not kwargs and not (self.required - set(self.positional)):
+            return
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}() {error}") from None
+
+    def arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The call's arguments by name, defaults included."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+
+def _is_plain_parameter(parameter: Parameter) -> bool:
+    return parameter.kind is Kind.OBJECT and parameter.direction is Direction.IN
+
+
+class Binder:
+    """Binds the arguments of one call."""
+
+    def __init__(self, session: Session, task: Task, plan: Plan) -> None:
+        self.session = session
+        self.task = task
+        self.plan = plan
+        self.accesses: list[tuple[Datum, Direction]] = []
+        self._reads = 0
+        self._writes = task.returns
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Datum, Direction]]:
+        """Fill the task's args, kwargs and params; return its accesses.
+
+        Raises SerializationError, TypeError, ValueError or FileNotFoundError naming the argument that is wrong.
+        """
+        plan = self.plan
+        params: list[tuple[int | str, Node]] = []
+        plain: list[Any] = list(args)
+        by_position = plan.by_position
+        fixed = len(by_position)
+        for position, value in enumerate(args):
+            if position < fixed:
+                parameter = by_position[position]
+                name = plan.positional[position]
+            else:
+                parameter = plan.varargs or PLAIN
+                name = f"args[{position}]"
+            if type(value) in FIXED_TYPES and parameter.kind is Kind.OBJECT:
+                continue
+            node = self._node(value, parameter, name)
+            if node[0] == N_VALUE:
+                plain[position] = node[1]
+            else:
+                plain[position] = None
+                params.append((position, node))
+        self.task.args = tuple(plain)
+        if kwargs:
+            plain_keywords: dict[str, Any] = {}
+            for name, value in kwargs.items():
+                node = self._node(value, plan.by_name.get(name, PLAIN), name)
+                if node[0] == N_VALUE:
+                    plain_keywords[name] = node[1]
+                else:
+                    params.append((name, node))
+            self.task.kwargs = plain_keywords
+        self.task.params = tuple(params)
+        return self.accesses
+
+    def _where(self, name: str) -> str:
+        return f"argument {name!r} of task {self.plan.name}"
+
+    def _access(self, datum: Datum, direction: Direction) -> tuple[int, int]:
+        """Note an access; return its index among the reads and among the writes (-1: none)."""
+        self.accesses.append((datum, direction))
+        read = write = -1
+        if direction.reads:
+            read = self._reads
+            self._reads += 1
+        if direction.writes:
+            write = self._writes
+            self._writes += 1
+        return read, write
+
+    def _node(self, value: Any, parameter: Parameter, name: str) -> Node:
+        kind = parameter.kind
+        if kind is Kind.OBJECT:
+            return self._object(value, parameter.direction, name)
+        if kind is Kind.FILE or kind is Kind.DIRECTORY:
+            return self._path(value, parameter, name)
+        if isinstance(value, Future) or self.session.registry.find(value) is not None:
+            return self._object(value, parameter.direction, name)
+        if kind is Kind.DICTIONARY:
+            return self._dictionary(value, parameter, parameter.depth, name)
+        if kind is Kind.STREAM:
+            raise NotImplementedError(f"{self._where(name)}: streams are not available in this version")
+        return self._collection(value, parameter, parameter.depth, name)
+
+    # ------------------------------------------------------------------ objects
+
+    def _object(self, value: Any, direction: Direction, name: str) -> Node:
+        """An object parameter; plain values are never tracked."""
+        if isinstance(value, Future):
+            return self._tracked(value, value, direction)
+        datum = self.session.registry.find(value) if self.session.registry else None
+        if datum is not None:
+            if direction is Direction.IN_DELETE:
+                self.session.registry.discard(value)
+            return self._tracked(datum, value, direction)
+        if is_plain(value):
+            return (N_VALUE, value, False)
+        if direction is Direction.IN or direction is Direction.IN_DELETE:
+            return self._snapshot(value, name)
+        if direction is Direction.OUT:
+            datum = self._new_datum(VALUE, None)
+        else:
+            datum = self._root(value, name)
+        self.session.registry.add(value, datum)
+        return self._tracked(datum, value, direction)
+
+    def _tracked(self, datum: Datum, value: Any, direction: Direction) -> Node:
+        read, write = self._access(datum, direction)
+        if read < 0:
+            kind = object if isinstance(value, Future) else type(value)
+            return (N_NEW, encode(kind, "the class of an OUT argument").blob(), True)
+        return (N_READ, read, write >= 0)
+
+    def _snapshot(self, value: Any, name: str) -> Node:
+        """An IN object that no task writes: its value as it is now."""
+        encoded = encode(value, name)
+        hidden = tuple(self._access(future, Direction.IN)[0] for future in encoded.futures)
+        if encoded.nbytes < INLINE_LIMIT:
+            return (N_BLOB, encoded.blob(), hidden, False)
+        return (N_SEGMENT, self._segment(encoded), hidden, False)
+
+    def _segment(self, encoded: Encoded) -> Segment:
+        store = self.session.engine.store
+        return Segment(store.directory, store.write(encoded))
+
+    def _new_datum(self, state: int, value: Any) -> Datum:
+        number = next(self.session.datum_ids)
+        version = Version(number, 1, None, 0)
+        version.state = state
+        version.value = value
+        return Datum(number, version)
+
+    def _root(self, value: Any, name: str) -> Datum:
+        """A datum whose first version is the main program's object as it is now."""
+        if is_plain(value):
+            return self._new_datum(VALUE, value)
+        encoded = encode(value, name)
+        if encoded.futures:
+            # Its value is only complete once the tasks behind these futures have ended: a task puts it together.
+            from taskflow.api.task import assembled
+
+            datum = assembled(value)
+            assert isinstance(datum, Datum)
+            return datum
+        if encoded.nbytes < INLINE_LIMIT:
+            return self._new_datum(BLOB, encoded.blob())
+        return self._new_datum(SEGMENT, self._segment(encoded))
+
+    # ------------------------------------------------------------------ collections
+
+    def _collection(self, value: Any, parameter: Parameter, depth: int | None, name: str) -> Node:
+        try:
+            items = [] if value is None else list(value)
+        except TypeError:
+            raise TypeError(
+                f"{self._where(name)} is declared as a collection, but a {type(value).__name__} cannot be iterated"
+            ) from None
+        deeper = None if depth is None else depth - 1
+        nodes = []
+        for place, item in enumerate(items):
+            inner = f"{name}[{place}]"
+            if (
+                type(item) in _NESTED_TYPES
+                and (deeper is None or deeper > 0)
+                and self.session.registry.find(item) is None
+            ):
+                nodes.append(self._collection(item, parameter, deeper, inner))
+            else:
+                nodes.append(self._element(value, place, item, parameter, inner))
+        return (N_LIST, nodes)
+
+    def _dictionary(self, value: Any, parameter: Parameter, depth: int | None, name: str) -> Node:
+        if value is None:
+            return (N_DICT, [])
+        if not isinstance(value, dict):
+            raise TypeError(f"{self._where(name)} is declared as a dictionary, but is a {type(value).__name__}")
+        deeper = None if depth is None else depth - 1
+        pairs = []
+        for key, item in value.items():
+            if isinstance(key, Future):
+                raise TypeError(f"{self._where(name)}: a future cannot be a key; use compss_wait_on on it first")
+            inner = f"{name}[{key!r}]"
+            key_direction = Direction.IN if parameter.direction is Direction.OUT else parameter.direction
+            key_node = self._object(key, key_direction, f"a key of {name}")
+            if type(item) is dict and (deeper is None or deeper > 0) and self.session.registry.find(item) is None:
+                item_node = self._dictionary(item, parameter, deeper, inner)
+            else:
+                item_node = self._element(value, key, item, parameter, inner)
+            pairs.append((key_node, item_node))
+        return (N_DICT, pairs)
+
+    def _element(self, container: Any, place: Any, item: Any, parameter: Parameter, name: str) -> Node:
+        """One tracked element of a collection or dictionary."""
+        if parameter.kind is Kind.COLLECTION_FILE:
+            return self._path(item, parameter, name)
+        direction = parameter.direction
+        if not is_plain(item):
+            return self._object(item, direction, name)
+        registry = self.session.registry
+        datum = registry.find_cell(container, place, item) if registry else None
+        if datum is None:
+            if not direction.writes:
+                return (N_VALUE, item, False)
+            datum = self._new_datum(VALUE, item)
+            registry.add_cell(container, place, item, datum)
+        return self._tracked(datum, item, direction)
+
+    # ------------------------------------------------------------------ files
+
+    def _path(self, value: Any, parameter: Parameter, name: str) -> Node:
+        if value is None:
+            return (N_VALUE, None, False)
+        if isinstance(value, Future) or not isinstance(value, (str, os.PathLike)):
+            raise TypeError(
+                f"{self._where(name)} is declared as a {_noun(parameter)}, which takes a path, but is {value!r}"
+            )
+        directory = parameter.kind is Kind.DIRECTORY
+        path = absolute(value)
+        direction = parameter.direction
+        known = self.session.files.get(path)
+        if known is None:
+            _check_path(path, directory=directory, reads=direction.reads, where=self._where(name))
+        datum = self.session.file_datum(path, directory=directory)
+        read, write = self._access(datum, direction)
+        if direction is Direction.IN_DELETE:
+            self._delete_after(datum)
+        base = "" if parameter.keep_rename else os.path.basename(path)
+        return (N_PATH, direction, read, write, directory, base)
+
+    def _delete_after(self, datum: FileDatum) -> None:
+        self.session.files.pop(datum.path, None)
+        version = datum.current
+        if version.state == FILE and version.value == datum.path:
+            if self.task.deletes is None:
+                self.task.deletes = []
+            self.task.deletes.append(datum.path)
+
+
+def _noun(parameter: Parameter) -> str:
+    return {Kind.DIRECTORY: "directory", Kind.COLLECTION_FILE: "collection of files"}.get(parameter.kind, "file")
+
+
+def _check_path(path: str, *, directory: bool, reads: bool, where: str) -> None:
+    noun = "directory" if directory else "file"
+    if reads:
+        if not os.path.exists(path):
+            raise FileNotFoundError(
+                f"{where}: there is no {noun} {path}; if another task makes it, declare it there as "
+                f"{'DIRECTORY' if directory else 'FILE'}_OUT"
+            )
+        if os.path.isdir(path) is not directory:
+            raise (NotADirectoryError if directory else IsADirectoryError)(f"{where}: {path} is not a {noun}")
+    elif not os.path.isdir(os.path.dirname(path)):
+        raise FileNotFoundError(f"{where}: the folder of {path} does not exist; make it first")

@@ -1,0 +1,312 @@
+"""The ``compss_*`` functions: synchronisation, files, deletion. Without a session they do what a plain program needs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from taskflow import runtime
+from taskflow.api.futures import Future
+from taskflow.core.graph import BLOB, FILE, SEGMENT, VALUE, Datum, Version
+from taskflow.data.files import absolute, remove_any
+from taskflow.data.serialization import INLINE_LIMIT, encode, is_plain
+from taskflow.data.store import Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskflow.runtime import Session
+
+T = TypeVar("T")
+
+
+# ---------------------------------------------------------------------- values
+
+
+@overload
+def compss_wait_on(value: T, /, *, mode: str = ..., timeout: float | None = ...) -> T: ...
+@overload
+def compss_wait_on(*values: Any, mode: str = ..., timeout: float | None = ...) -> list[Any]: ...
+
+
+def compss_wait_on(*values: Any, mode: str = "rw", timeout: float | None = None, master_event: bool = True) -> Any:  # noqa: ARG001
+    """Wait for values and return them: one for one argument, a list for several.
+
+    Lists, tuples and dictionaries are rebuilt with all values in them, nested ones too. What no task has touched is
+    returned as it is. Objects that tasks wrote come back as new objects, so rebind the name: ``x = compss_wait_on(x)``.
+    ``mode="r"`` promises that the program only reads the value: tasks that are given it later use the version the
+    runtime has, and it is not sent again. Raises what the task raised, and TimeoutError after ``timeout`` seconds.
+    """
+    session = runtime.session
+    if session is None:
+        return values[0] if len(values) == 1 else list(values)
+    if mode not in ("r", "rw"):
+        raise ValueError(f"mode must be 'r' or 'rw', not {mode!r}")
+    found: list[Datum] = []
+    for value in values:
+        _collect(session, value, found)
+    if found:
+        for datum in found:
+            datum.group = None
+        if not session.wait_versions([datum.current for datum in found], timeout, what="wait_on"):
+            raise TimeoutError(f"compss_wait_on: the tasks did not end within {timeout} seconds")
+    results = [_resolve(session, value, mode == "r") for value in values]
+    return results[0] if len(results) == 1 else results
+
+
+def _collect(session: Session, value: Any, found: list[Datum]) -> None:
+    """Add the data in a value: futures, tracked objects, and those in lists, tuples and dictionaries."""
+    if isinstance(value, Future):
+        found.append(value)
+        return
+    registry = session.registry
+    if registry:
+        datum = registry.find(value)
+        if datum is not None:
+            found.append(datum)
+            return
+    kind = type(value)
+    if kind is list or kind is tuple or isinstance(value, (list, tuple)):
+        cells = bool(registry) and registry.has_cells(value)
+        for place, item in enumerate(value):
+            cell = registry.find_cell(value, place, item) if cells else None
+            if cell is not None:
+                found.append(cell)
+            else:
+                _collect(session, item, found)
+    elif isinstance(value, dict):
+        cells = bool(registry) and registry.has_cells(value)
+        for key, item in value.items():
+            _collect(session, key, found)
+            cell = registry.find_cell(value, key, item) if cells else None
+            if cell is not None:
+                found.append(cell)
+            else:
+                _collect(session, item, found)
+
+
+def _resolve(session: Session, value: Any, keep: bool) -> Any:
+    """The value with everything in it that tasks made or wrote."""
+    if isinstance(value, Future):
+        result = value.result()
+        if keep:
+            _alias(session, result, value)
+        return result
+    registry = session.registry
+    if registry:
+        datum = registry.find(value)
+        if datum is not None:
+            result = datum.result() if isinstance(datum, Future) else session.value_of(datum.current)
+            if keep:
+                _alias(session, result, datum)
+            else:
+                registry.discard(value)
+            return result
+    if isinstance(value, (list, tuple)):
+        cells = bool(registry) and registry.has_cells(value)
+        items = [_resolve_cell(session, value, place, item, keep, cells) for place, item in enumerate(value)]
+        if cells and not keep:
+            registry.discard(value)
+        if isinstance(value, list):
+            return items
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, dict) and value:
+        cells = bool(registry) and registry.has_cells(value)
+        pairs = {
+            _resolve(session, key, keep): _resolve_cell(session, value, key, item, keep, cells)
+            for key, item in value.items()
+        }
+        if cells and not keep:
+            registry.discard(value)
+        return pairs
+    return value
+
+
+def _resolve_cell(session: Session, container: Any, place: Any, item: Any, keep: bool, cells: bool) -> Any:
+    if cells:
+        datum = session.registry.find_cell(container, place, item)
+        if datum is not None:
+            return session.value_of(datum.current)
+    return _resolve(session, item, keep)
+
+
+def _alias(session: Session, result: Any, datum: Datum) -> None:
+    """A value taken with mode "r" stands for the same datum as what it was taken from."""
+    if not is_plain(result) and session.registry.find(result) is None:
+        session.registry.add(result, datum)
+
+
+def put(value: T) -> Future[T]:
+    """Store an object once and return a future for it, to be passed to many tasks without being sent again.
+
+    Useful for large objects of the main program. The value is taken as it is now. Raises SerializationError.
+    """
+    session = runtime.require()
+    number = next(session.datum_ids)
+    version = Version(number, 1, None, 0)
+    if is_plain(value):
+        version.state, version.value = VALUE, value
+    else:
+        encoded = encode(value, "value")
+        if encoded.futures:
+            from taskflow.api.task import assembled
+
+            return assembled(value)  # type: ignore[no-any-return]
+        if encoded.nbytes < INLINE_LIMIT:
+            version.state, version.value = BLOB, encoded.blob()
+        else:
+            store = session.engine.store
+            version.state, version.value = SEGMENT, Segment(store.directory, store.write(encoded))
+    return Future(number, version)
+
+
+def future_of(value: T) -> Future[T]:
+    """The future behind what a task call returned: itself, or that of an empty instance of a declared class.
+
+    Raises TypeError if the value does not come from a task call.
+    """
+    if isinstance(value, Future):
+        return value
+    if runtime.session is not None:
+        datum = runtime.session.registry.find(value)
+        if isinstance(datum, Future):
+            return datum
+    raise TypeError(f"{value!r} does not stand for the result of a task")
+
+
+def compss_delete_object(*objects: Any) -> bool:
+    """Stop tracking objects: their versions are freed, and passing one to a task again sends its present value.
+
+    May be called with anything, from anywhere (``__del__``, at exit). Always True.
+    """
+    session = runtime.session
+    if session is not None and not session.stopped:
+        for value in objects:
+            if not isinstance(value, Future):
+                session.registry.discard(value)
+    return True
+
+
+# ---------------------------------------------------------------------- barriers
+
+
+def compss_barrier(no_more_tasks: bool = False) -> None:
+    """Wait for every task called so far. Raises the first failure that the program has not been told of.
+
+    ``no_more_tasks=True`` also brings all files to their places and forgets tracked objects.
+    """
+    session = runtime.session
+    if session is None:
+        return
+    session.barrier()
+    if no_more_tasks:
+        session.bring_back_all()
+        session.registry.clear()
+
+
+# ---------------------------------------------------------------------- files
+
+
+def _mapped(names: tuple[Any, ...], function: Callable[[Any], Any], what: str) -> Any:
+    """Apply to each name, in lists and tuples too; one argument gives one result, several a list."""
+
+    def apply(name: Any) -> Any:
+        if isinstance(name, (list, tuple)):
+            return type(name)(apply(item) for item in name)
+        if not isinstance(name, (str, os.PathLike)):
+            raise TypeError(f"{what} takes paths (in lists and tuples, too), not {name!r}")
+        return function(name)
+
+    results = [apply(name) for name in names]
+    return results[0] if len(results) == 1 else results
+
+
+def compss_file_exists(*names: Any) -> Any:
+    """Whether files exist or will be made by tasks already called. Lists and tuples keep their structure."""
+
+    def exists(name: Any) -> bool:
+        session = runtime.session
+        datum = session.known_file(name) if session is not None else None
+        if datum is not None and not datum.current.state:
+            return True
+        if datum is not None and datum.current.state == FILE:
+            return os.path.exists(str(datum.current.value))
+        return os.path.exists(name)
+
+    return _mapped(names, exists, "compss_file_exists")
+
+
+def compss_wait_on_file(*names: Any) -> Any:
+    """Wait for the last version of files and put it at their paths. Returns the names as given."""
+    return _mapped(names, lambda name: _bring_back(name, "wait_on_file"), "compss_wait_on_file")
+
+
+def compss_wait_on_directory(*names: Any) -> Any:
+    """Wait for the last version of directories and put it at their paths. Returns the names as given."""
+    return _mapped(names, lambda name: _bring_back(name, "wait_on_directory"), "compss_wait_on_directory")
+
+
+def _bring_back(name: Any, what: str) -> Any:
+    session = runtime.session
+    datum = session.known_file(name) if session is not None else None
+    if session is not None and datum is not None:
+        session.bring_back(datum, what)
+    return name
+
+
+def compss_open(name: Any, mode: str = "r", **options: Any) -> Any:
+    """Open a file that tasks write or read: waits for its last version and opens it at its path.
+
+    A mode that writes makes the main program the producer of a new version: tasks called later read it, tasks called
+    before are not disturbed. ``options`` go to the built-in ``open``.
+    """
+    if not isinstance(name, (str, os.PathLike)):
+        raise TypeError(f"compss_open takes a path, not {name!r}")
+    mode = mode.replace("cv", "r+", 1) if mode.startswith("cv") else mode.replace("c", "r+", 1)
+    session = runtime.session
+    if session is None:
+        return open(name, mode, **options)  # noqa: SIM115
+    datum = session.known_file(name)
+    if datum is not None:
+        if mode.startswith(("w", "x")):
+            # The old content is not wanted: let pending readers finish with it, and begin anew.
+            session.free_path(datum)
+            session.files.pop(datum.path, None)
+        else:
+            session.bring_back(datum, "open")
+    if any(letter in mode for letter in "wax+"):
+        session.free_name(absolute(name))
+    return open(name, mode, **options)  # noqa: SIM115
+
+
+def compss_delete_file(*names: Any) -> Any:
+    """Delete files once the tasks called so far have done with them; the names may be used anew at once.
+
+    Returns True where there was something to delete. Lists and tuples keep their structure.
+    """
+
+    def delete(name: Any) -> bool:
+        session = runtime.session
+        datum = session.known_file(name) if session is not None else None
+        existed = os.path.lexists(name)
+        if session is not None and datum is not None:
+            existed = existed or not datum.current.state or datum.current.state == FILE
+            session.free_path(datum)
+            session.files.pop(datum.path, None)
+        if existed:
+            remove_any(os.fspath(name))
+        return existed
+
+    return _mapped(names, delete, "compss_delete_file")
+
+
+def compss_get_number_of_resources() -> int:
+    """Number of nodes that run tasks."""
+    return 1
+
+
+__all__ = [
+    "compss_barrier", "compss_delete_file", "compss_delete_object", "compss_file_exists",
+    "compss_get_number_of_resources", "compss_open", "compss_wait_on", "compss_wait_on_directory",
+    "compss_wait_on_file", "future_of", "put",
+]  # fmt: skip

@@ -1,0 +1,85 @@
+"""Directions and types for annotating parameters: ``@task(a=INOUT, path=FILE_OUT, blocks={Type: COLLECTION_IN, Depth: 2})``."""
+
+from __future__ import annotations
+
+from taskflow.model.parameters import Direction as DIRECTION  # noqa: N814  PyCOMPSs' name
+from taskflow.model.parameters import Kind, Parameter
+from taskflow.model.parameters import StdStream as IOSTREAM  # noqa: N814  PyCOMPSs' name
+
+
+def _object(direction: DIRECTION) -> Parameter:
+    return Parameter(direction=direction)
+
+
+def _path(kind: Kind, direction: DIRECTION, stream: IOSTREAM = IOSTREAM.UNSPECIFIED) -> Parameter:
+    return Parameter(kind=kind, direction=direction, stream=stream, keep_rename=False, cache=False)
+
+
+def _nested(kind: Kind, direction: DIRECTION) -> Parameter:
+    return Parameter(kind=kind, direction=direction)
+
+
+IN = _object(DIRECTION.IN)
+OUT = _object(DIRECTION.OUT)
+INOUT = _object(DIRECTION.INOUT)
+CONCURRENT = _object(DIRECTION.CONCURRENT)
+COMMUTATIVE = _object(DIRECTION.COMMUTATIVE)
+IN_DELETE = _object(DIRECTION.IN_DELETE)
+
+FILE = FILE_IN = _path(Kind.FILE, DIRECTION.IN)
+FILE_OUT = _path(Kind.FILE, DIRECTION.OUT)
+FILE_INOUT = _path(Kind.FILE, DIRECTION.INOUT)
+FILE_CONCURRENT = _path(Kind.FILE, DIRECTION.CONCURRENT)
+FILE_COMMUTATIVE = _path(Kind.FILE, DIRECTION.COMMUTATIVE)
+
+FILE_STDIN = FILE_IN_STDIN = _path(Kind.FILE, DIRECTION.IN, IOSTREAM.STDIN)
+FILE_OUT_STDIN = _path(Kind.FILE, DIRECTION.OUT, IOSTREAM.STDIN)
+FILE_INOUT_STDIN = _path(Kind.FILE, DIRECTION.INOUT, IOSTREAM.STDIN)
+FILE_CONCURRENT_STDIN = _path(Kind.FILE, DIRECTION.CONCURRENT, IOSTREAM.STDIN)
+FILE_COMMUTATIVE_STDIN = _path(Kind.FILE, DIRECTION.COMMUTATIVE, IOSTREAM.STDIN)
+FILE_STDOUT = FILE_IN_STDOUT = _path(Kind.FILE, DIRECTION.IN, IOSTREAM.STDOUT)
+FILE_OUT_STDOUT = _path(Kind.FILE, DIRECTION.OUT, IOSTREAM.STDOUT)
+FILE_INOUT_STDOUT = _path(Kind.FILE, DIRECTION.INOUT, IOSTREAM.STDOUT)
+FILE_CONCURRENT_STDOUT = _path(Kind.FILE, DIRECTION.CONCURRENT, IOSTREAM.STDOUT)
+FILE_COMMUTATIVE_STDOUT = _path(Kind.FILE, DIRECTION.COMMUTATIVE, IOSTREAM.STDOUT)
+FILE_STDERR = FILE_IN_STDERR = _path(Kind.FILE, DIRECTION.IN, IOSTREAM.STDERR)
+FILE_OUT_STDERR = _path(Kind.FILE, DIRECTION.OUT, IOSTREAM.STDERR)
+FILE_INOUT_STDERR = _path(Kind.FILE, DIRECTION.INOUT, IOSTREAM.STDERR)
+FILE_CONCURRENT_STDERR = _path(Kind.FILE, DIRECTION.CONCURRENT, IOSTREAM.STDERR)
+FILE_COMMUTATIVE_STDERR = _path(Kind.FILE, DIRECTION.COMMUTATIVE, IOSTREAM.STDERR)
+
+DIRECTORY = DIRECTORY_IN = _path(Kind.DIRECTORY, DIRECTION.IN)
+DIRECTORY_OUT = _path(Kind.DIRECTORY, DIRECTION.OUT)
+DIRECTORY_INOUT = _path(Kind.DIRECTORY, DIRECTION.INOUT)
+
+COLLECTION = COLLECTION_IN = _nested(Kind.COLLECTION, DIRECTION.IN)
+COLLECTION_OUT = _nested(Kind.COLLECTION, DIRECTION.OUT)
+COLLECTION_INOUT = _nested(Kind.COLLECTION, DIRECTION.INOUT)
+COLLECTION_IN_DELETE = _nested(Kind.COLLECTION, DIRECTION.IN_DELETE)
+
+COLLECTION_FILE = COLLECTION_FILE_IN = _path(Kind.COLLECTION_FILE, DIRECTION.IN)
+COLLECTION_FILE_OUT = _path(Kind.COLLECTION_FILE, DIRECTION.OUT)
+COLLECTION_FILE_INOUT = _path(Kind.COLLECTION_FILE, DIRECTION.INOUT)
+
+DICTIONARY = DICTIONARY_IN = _nested(Kind.DICTIONARY, DIRECTION.IN)
+DICTIONARY_OUT = _nested(Kind.DICTIONARY, DIRECTION.OUT)
+DICTIONARY_INOUT = _nested(Kind.DICTIONARY, DIRECTION.INOUT)
+DICTIONARY_IN_DELETE = _nested(Kind.DICTIONARY, DIRECTION.IN_DELETE)
+
+STREAM_IN = _nested(Kind.STREAM, DIRECTION.IN)
+STREAM_OUT = _nested(Kind.STREAM, DIRECTION.OUT)
+
+STDIN = IOSTREAM.STDIN
+STDOUT = IOSTREAM.STDOUT
+STDERR = IOSTREAM.STDERR
+
+Type = "type"
+Direction = "direction"
+StdIOStream = "stream"
+Prefix = "prefix"
+Depth = "depth"
+Weight = "weight"
+Keep_rename = "keep_rename"
+Cache = "cache"
+
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "Kind", "Parameter")]  # noqa: PLE0605

@@ -1,0 +1,330 @@
+"""The ``@task`` decorator."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+import warnings
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from taskflow import runtime
+from taskflow.api.binding import Binder, Plan
+from taskflow.api.futures import Future
+from taskflow.api.returns import Returns, parse_returns
+from taskflow.core.graph import Task as TaskRecord
+from taskflow.core.graph import Version
+from taskflow.data.serialization import FIXED_TYPES, encode
+from taskflow.model.errors import SerializationError
+from taskflow.model.functions import FunctionRecord
+from taskflow.model.parameters import Direction, Parameter, parse_annotation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+#: Keywords of a call that are meant for the runtime, not for the function (unless it has a parameter of that name).
+CALL_KEYWORDS = frozenset({
+    "returns", "computing_nodes", "computingNodes", "processes_per_node", "on_failure", "defaults", "is_reduce",
+    "chunk_size",
+})  # fmt: skip
+
+
+class TaskFunction:
+    """A task function: calling it in a session submits a task; elsewhere it is the plain function."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        returns: Any = None,
+        priority: bool = False,
+        target_direction: Parameter | Direction = Direction.INOUT,
+        varargs_type: Any = Direction.IN,
+        annotations: dict[str, Any] | None = None,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.__taskflow_function__ = function
+        self._declared = {
+            "returns": returns, "priority": priority, "target_direction": target_direction,
+            "varargs_type": varargs_type, "annotations": annotations or {},
+        }  # fmt: skip
+        name = function.__qualname__
+        self_direction = parse_annotation(target_direction, f"target_direction of task {name}").direction
+        varargs = parse_annotation(varargs_type, f"varargs_type of task {name}")
+        parsed = {
+            parameter: parse_annotation(annotation, f"parameter {parameter!r} of task {name}")
+            for parameter, annotation in (annotations or {}).items()
+        }
+        self._plan = Plan(function, parsed, varargs, self_direction)
+        self._check_annotations(parsed)
+        self._returns_lazily: Returns | None = None
+        if returns:
+            self._returns_lazily = parse_returns(returns, function)
+            self._track_same(self._returns_lazily)
+        self.priority = bool(priority)
+        self._record: FunctionRecord | None = None
+        self._session: runtime.Session | None = None
+        self._quick = 0  # 1 + number of results, when a plain call needs no binding
+
+    def _check_annotations(self, parsed: dict[str, Parameter]) -> None:
+        plan = self._plan
+        for name in parsed:
+            if name not in plan.signature.parameters and not plan.takes_keywords and plan.varargs is None:
+                warnings.warn(
+                    f"task {plan.name} has no parameter {name!r}; the annotation {name}={parsed[name]!r} has no effect",
+                    stacklevel=4,
+                )
+
+    def _track_same(self, returns: Returns) -> None:
+        """``returns="{{p}}"`` makes p an output."""
+        if not returns.same:
+            return
+        plan = self._plan
+        if returns.same not in plan.by_name:
+            raise ValueError(f"returns={{{{{returns.same}}}}}: task {plan.name} has no parameter {returns.same!r}")
+        if not plan.by_name[returns.same].direction.writes:
+            plan.by_name[returns.same] = Parameter(direction=Direction.INOUT)
+            plan.by_position = [plan.by_name[name] for name in plan.positional]
+            plan.plain = False
+
+    @property
+    def _returns(self) -> Returns:
+        if self._returns_lazily is None:
+            # Reading the source takes milliseconds, so not before it is needed.
+            self._returns_lazily = parse_returns(None, self.__taskflow_function__)
+        return self._returns_lazily
+
+    def __repr__(self) -> str:
+        return f"<task function {self._plan.name}>"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    # ------------------------------------------------------------------ calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        session = runtime.session
+        if session is None:
+            return self._call_plainly(args, kwargs)
+        if session is not self._session:
+            self._join(session)
+        quick = self._quick
+        plan = self._plan
+        frame = sys._getframe(1)
+        if quick and not kwargs and FIXED_TYPES.issuperset(map(type, args)) and plan.least <= len(args) <= plan.most:
+            task = TaskRecord(next(session.task_ids), self._record, args)  # type: ignore[arg-type]
+            task.site = frame.f_code
+            task.offset = frame.f_lasti
+            if quick == 1:
+                session.submit(task)
+                return None
+            number = next(session.datum_ids)
+            version = Version(number, 1, task, 0)
+            task.returns = 1
+            task.writes = (version,)
+            session.submit(task)
+            return Future(number, version)
+        return self._call_fully(session, args, kwargs, frame)
+
+    def _call_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if kwargs:
+            plan = self._plan
+            for name in CALL_KEYWORDS.intersection(kwargs):
+                if name not in plan.by_name and not (plan.takes_keywords and name != "returns"):
+                    del kwargs[name]
+        return self.__taskflow_function__(*args, **kwargs)
+
+    def _call_fully(
+        self, session: runtime.Session, args: tuple[Any, ...], kwargs: dict[str, Any], frame: types.FrameType
+    ) -> Any:
+        plan = self._plan
+        returns = self._returns
+        for name in CALL_KEYWORDS.intersection(kwargs):
+            if name not in plan.by_name:
+                value = kwargs.pop(name)
+                if name == "returns":
+                    returns = parse_returns(value, self.__taskflow_function__)
+        plan.check(args, kwargs)
+        record = self._record
+        assert record is not None
+        task = TaskRecord(next(session.task_ids), record, args)
+        task.site = frame.f_code
+        task.offset = frame.f_lasti
+        task.priority = self.priority
+        count = returns.resolve(self.__taskflow_function__, lambda: plan.arguments(args, kwargs))
+        task.returns = count
+        accesses = Binder(session, task, plan).bind(args, kwargs)
+        results: list[Any] = []
+        if count:
+            versions = [Version(next(session.datum_ids), 1, task, index) for index in range(count)]
+            task.writes = versions
+            results = [Future(version.datum_id, version) for version in versions]
+        session.submit(task, accesses)
+        if returns.same:
+            return plan.arguments(args, kwargs)[returns.same]
+        for index, kind in returns.classes.items():
+            results[index] = _stand_in(session, kind, results[index])
+        if count > 1:
+            return results
+        return results[0] if count else None
+
+    # ------------------------------------------------------------------ joining a session
+
+    def _join(self, session: runtime.Session) -> None:
+        """First call in a session: make the function known, which pickles it if it cannot be imported."""
+        function = self.__taskflow_function__
+        code = getattr(function, "__code__", None)
+        returns = self._returns
+        count = returns.count if returns.count in (0, 1) and not returns.same else -1
+        record = FunctionRecord(
+            next(session.function_ids), self._plan.name, function.__module__ or "?",
+            code.co_filename if code else "?", code.co_firstlineno if code else 0,
+            -1 if count is None else count, self._definition(),
+        )  # fmt: skip
+        session.register(record)
+        self._record = record
+        self._session = session
+        quick = self._plan.plain and count in (0, 1) and not returns.classes and not self.priority
+        self._quick = 1 + (count or 0) if quick else 0
+
+    def _definition(self) -> tuple[Any, ...]:
+        function = self.__taskflow_function__
+        if self._is_importable():
+            return ("ref", function.__module__, function.__qualname__)
+        try:
+            encoded = encode(function, function.__qualname__)
+        except SerializationError as error:
+            raise SerializationError(f"the code of task {self._plan.name} cannot be sent to executors: {error}") from error
+        if encoded.futures:
+            raise SerializationError(
+                f"task {self._plan.name} refers to a future in a global or enclosing variable; pass it as an argument"
+            )
+        return ("value", encoded.blob())
+
+    def _is_importable(self) -> bool:
+        """Whether executors find this function under its module and qualified name."""
+        function = self.__taskflow_function__
+        if function.__module__ == "__main__":
+            return False
+        found: Any = sys.modules.get(function.__module__)
+        if found is None or getattr(found, "__spec__", None) is None:
+            return False
+        for name in function.__qualname__.split("."):
+            found = getattr(found, name, None)
+            if found is None:
+                return False
+        return getattr(found, "__taskflow_function__", found) is function
+
+    def __reduce__(self) -> Any:
+        if self._is_importable():
+            return _by_reference, (self.__taskflow_function__.__module__, self.__taskflow_function__.__qualname__)
+        return _blank, (), {"function": self.__taskflow_function__, "declared": self._declared}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["function"], **state["declared"])  # type: ignore[misc]
+
+
+def _blank() -> TaskFunction:
+    return TaskFunction.__new__(TaskFunction)
+
+
+def _by_reference(module: str, name: str) -> Any:
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _stand_in(session: runtime.Session, kind: type, future: Future[Any]) -> Any:
+    """An empty instance of the declared class, tracked as the future; the future itself if there is none.
+
+    PyCOMPSs programs call task methods on it before the task has ended. `taskflow.future_of` gives the future.
+    """
+    try:
+        instance = kind()
+    except Exception:  # noqa: BLE001  no constructor without arguments, or one that needs a world we do not have
+        return future
+    session.registry.add(instance, future)
+    return instance
+
+
+@overload
+def task(function: F, /) -> F: ...
+@overload
+def task(
+    *,
+    returns: Any = ...,
+    priority: bool = ...,
+    target_direction: Any = ...,
+    varargs_type: Any = ...,
+    **annotations: Any,
+) -> Callable[[F], F]: ...
+
+
+def task(
+    function: Any = None,
+    /,
+    *,
+    returns: Any = None,
+    priority: bool = False,
+    target_direction: Any = Direction.INOUT,
+    varargs_type: Any = Direction.IN,
+    **annotations: Any,
+) -> Any:
+    """Make a function a task function.
+
+    In a session a call returns at once: None, a `Future`, or a list of futures, as ``returns`` says; without a session
+    (plain ``python app.py``, or inside another task) the call is a plain call.
+
+    ``returns``: how many values the function returns: a number, types, a global's name, ``"value_of(parameter)"``,
+    ``"{{parameter}}"``; without it, what the annotation or the source says. ``priority``: run before ready tasks
+    without priority. ``target_direction``: how methods use ``self`` (default INOUT). ``varargs_type``: direction of
+    ``*args``. Every other keyword names a parameter and gives its direction (``a=INOUT``, ``path=FILE_OUT``).
+
+    Raises TypeError or ValueError, naming the parameter, for annotations that make no sense.
+    """
+    if function is not None:
+        return TaskFunction(function)
+
+    def decorate(function: Any) -> Any:
+        if isinstance(function, (staticmethod, classmethod)):
+            raise TypeError(f"put @{type(function).__name__} above @task, not below it")
+        known = {}
+        for name, value in annotations.items():
+            if name in _LATER:
+                warnings.warn(f"task {function.__qualname__}: {name} is not used by this version", stacklevel=2)
+            else:
+                known[name] = value
+        return TaskFunction(
+            function, returns=returns, priority=priority, target_direction=target_direction,
+            varargs_type=varargs_type, annotations=known,
+        )  # fmt: skip
+
+    return decorate
+
+
+#: Arguments of PyCOMPSs' decorator that name no parameter.
+_LATER = frozenset({
+    "cache_returns", "is_distributed", "is_replicated", "on_failure", "defaults", "time_out", "computing_nodes",
+    "processes_per_node", "is_reduce", "chunk_size", "numba", "numba_flags", "numba_signature", "numba_declaration",
+    "tracing_hook",
+})  # fmt: skip
+
+
+def _assemble(value: Any) -> Any:
+    return value
+
+
+_assemble_task = TaskFunction(_assemble, returns=1)
+
+
+def assembled(value: Any) -> Any:
+    """A future for an object that contains futures, with them replaced by their values."""
+    return _assemble_task(value)
+
+
+Task = task

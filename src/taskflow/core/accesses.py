@@ -1,0 +1,116 @@
+"""What an access means: which version it reads, which it makes, and which accesses overlap.
+
+The table (an access depends on versions, never on other readers, so write-after-read and write-after-write make no
+edge: a write makes a new version and readers of the old one are undisturbed):
+
+=============  =====================================  ===============================
+access         reads                                  makes
+=============  =====================================  ===============================
+IN, IN_DELETE  the current version                    nothing
+OUT            nothing                                a new version
+INOUT          the current version                    a new version
+CONCURRENT     the version before the group           one version for the whole group
+COMMUTATIVE    the version of the member before it    one version for the whole group
+=============  =====================================  ===============================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskflow.core.graph import FAILED, PENDING, AccessGroup, Datum, Failure, Task, Version
+from taskflow.model.errors import DeletedDataError
+from taskflow.model.parameters import Direction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+IN, OUT, INOUT = Direction.IN, Direction.OUT, Direction.INOUT
+CONCURRENT, COMMUTATIVE, IN_DELETE = Direction.CONCURRENT, Direction.COMMUTATIVE, Direction.IN_DELETE
+
+
+def register(task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
+    """Append to ``task.reads`` and ``task.writes`` what the accesses read and make, in order.
+
+    Raises DeletedDataError before anything is changed when a datum has been deleted.
+    """
+    for datum, _ in accesses:
+        if datum.deleted:
+            raise DeletedDataError(
+                f"task {task.function.name} (called at {task.location}) uses a datum that an earlier task was given "
+                f"as IN_DELETE or that compss_delete_object removed; pass it as IN there if it is needed again"
+            )
+    reads = list(task.reads)
+    writes = list(task.writes)
+    for datum, direction in accesses:
+        if direction is CONCURRENT or direction is COMMUTATIVE:
+            _join(task, datum, direction is COMMUTATIVE, reads, writes)
+            continue
+        datum.group = None
+        if direction is not OUT:
+            reads.append(datum.current)
+        if direction is OUT or direction is INOUT:
+            writes.append(write(datum, task, len(writes)))
+        elif direction is IN_DELETE:
+            datum.deleted = True
+            datum.current.exposed = False
+    task.reads = reads
+    task.writes = writes
+
+
+def write(datum: Datum, producer: Task | None, index: int) -> Version:
+    """Make the next version of the datum, the one later accesses will see."""
+    datum.current.exposed = False
+    datum.versions += 1
+    version = Version(datum.id, datum.versions, producer, index)
+    datum.current = version
+    return version
+
+
+def _join(task: Task, datum: Datum, commutative: bool, reads: list[Version], writes: list[Version]) -> None:
+    group = datum.group
+    if group is None or group.commutative is not commutative or (
+        commutative and group.function_id != task.function.id
+    ):  # fmt: skip
+        base = datum.current
+        group = AccessGroup(base, write(datum, None, 0), task.function.id, commutative=commutative)
+        datum.group = group
+    group.unfinished += 1
+    # An open group has not been read by anyone, so its version may become pending again.
+    group.version.state = PENDING
+    group.version.value = None
+    if commutative:
+        datum.versions += 1
+        number = datum.versions
+        if task.exclusive is None:
+            task.exclusive = []
+        task.exclusive.append((group, len(reads)))
+    else:
+        number = group.version.number
+    member = Version(datum.id, number, task, len(writes))
+    member.exposed = False
+    member.group = group
+    task.durable = True
+    reads.append(group.base)
+    writes.append(member)
+
+
+def member_ended(member: Version, failure: Failure | None) -> Version | None:
+    """Book the end of one member of a group; return the group's version once all members have ended."""
+    group = member.group
+    assert group is not None
+    group.unfinished -= 1
+    if failure is None:
+        group.latest = member
+    elif group.failure is None:
+        group.failure = failure
+    if group.unfinished:
+        return None
+    version = group.version
+    if group.failure is None:
+        version.state = group.latest.state
+        version.value = group.latest.value
+    else:
+        version.state = FAILED
+        version.value = group.failure
+    return version

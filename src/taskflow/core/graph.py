@@ -1,0 +1,223 @@
+"""The records of the dependency graph: data, their versions, and tasks.
+
+Edges are kept on versions: a task waits for the versions it reads, and a version knows who waits for it. Nothing holds
+a finished task except a version that could not be had again otherwise (see `core.lineage`), so a finished graph costs
+nothing. Records have slots because a run may make millions of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskflow.core.placement import Executor
+    from taskflow.model.functions import FunctionRecord
+
+# States of a version. PENDING is the only one below VALUE, so `not version.state` means "not there yet".
+PENDING = 0  #: its producer has not ended
+VALUE = 1  #: a plain immutable value, held by the master
+BLOB = 2  #: pickled bytes, held by the master
+SEGMENT = 3  #: in a shared segment that every executor of the node can map
+HELD = 4  #: lives only in the memory of the executor that made it
+FILE = 5  #: a file or directory; the value tells its path
+FAILED = 6  #: its producer failed; the value is a `Failure`
+GONE = 7  #: was consumed in place by its last reader; only lineage can bring it back
+
+# States of a task.
+WAITING = 0  #: some version it reads is not there
+READY = 1  #: may run, waits for room on an executor
+ASSIGNED = 2  #: handed to an executor
+DONE = 3
+FAILED_TASK = 4
+WATCHING = 5  #: not a task: a `Watch`
+
+
+class Datum:
+    """Something tracked across tasks: a future, an object of the main program, a file, a collection element.
+
+    It names the version that an access made now would see. Dropping the last reference to a datum means that nobody
+    can name it again; versions live on as long as pending tasks hold them.
+    """
+
+    __slots__ = ("current", "deleted", "group", "id", "versions")
+
+    def __init__(self, id: int, current: Version) -> None:
+        self.id = id
+        self.current = current
+        self.versions = 1
+        self.group: AccessGroup | None = None
+        self.deleted = False
+
+
+class Version:
+    """One immutable value of a datum, made by one task or by the main program.
+
+    ``exposed``: an access made from now on can still name this version. ``readers``: pending tasks that read it.
+    When it is not exposed and has a single reader, that reader may consume it in place.
+    """
+
+    __slots__ = (
+        "__weakref__", "datum_id", "exposed", "group", "index", "number", "producer", "producer_id", "readers",
+        "state", "value", "waiters",
+    )  # fmt: skip
+
+    def __init__(self, datum_id: int, number: int, producer: Task | None, index: int) -> None:
+        self.datum_id = datum_id
+        self.number = number
+        self.producer = producer
+        self.producer_id = 0 if producer is None else producer.id
+        self.index = index
+        self.state = PENDING
+        self.value: Any = None
+        self.waiters: list[Any] | None = None
+        self.readers = 0
+        self.exposed = True
+        self.group: AccessGroup | None = None
+
+    @property
+    def label(self) -> str:
+        """The name users know from graphs and logs, e.g. ``d3v2``."""
+        return f"d{self.datum_id}v{self.number}"
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """How executors name the value: (task id, output index)."""
+        return (self.producer_id, self.index)
+
+    def __repr__(self) -> str:
+        names = ("PENDING", "VALUE", "BLOB", "SEGMENT", "HELD", "FILE", "FAILED", "GONE")
+        return f"<version {self.label} {names[self.state]} of task {self.producer_id}, readers={self.readers}>"
+
+
+class Held:
+    """Value of a HELD version: which executor has it. Its end tells the driver that the executor may forget it."""
+
+    __slots__ = ("drops", "executor", "key", "nbytes")
+
+    def __init__(self, executor: Executor, key: tuple[int, int], nbytes: int) -> None:
+        self.executor = executor
+        self.key = key
+        self.nbytes = nbytes
+        self.drops = executor.drops
+
+    def __del__(self) -> None:
+        self.drops.append(self.key)
+
+
+class Failure:
+    """Why a version cannot be had. ``seen`` is set once the main program has been told."""
+
+    __slots__ = ("error", "seen", "task_id")
+
+    def __init__(self, error: BaseException, task_id: int) -> None:
+        self.error = error
+        self.task_id = task_id
+        self.seen = False
+
+    def __repr__(self) -> str:
+        return f"<failure of task {self.task_id}: {self.error!r}>"
+
+
+class Group:
+    """A named task group of the main program: how many of its tasks are unfinished and what failed."""
+
+    __slots__ = ("closed", "failures", "name", "unfinished")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.unfinished = 0
+        self.failures: list[Failure] = []
+        self.closed = False
+
+
+class Watch:
+    """Stands among the waiters of a version; the driver calls ``callback`` once the version has been made or failed."""
+
+    __slots__ = ("callback", "missing", "state")
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback = callback
+        self.missing = 1
+        self.state = WATCHING
+
+
+class AccessGroup:
+    """Consecutive CONCURRENT or COMMUTATIVE accesses to one datum.
+
+    Members start from ``base``. ``version`` is what everybody after the group sees; it is there once all members have
+    ended. Commutative members run one at a time in whatever order they become ready: ``latest`` is the version the
+    next one starts from, ``busy`` the member that holds the datum, ``queue`` those that wait for it.
+    """
+
+    __slots__ = ("base", "busy", "commutative", "failure", "function_id", "latest", "queue", "unfinished", "version")
+
+    def __init__(self, base: Version, version: Version, function_id: int, *, commutative: bool) -> None:
+        self.base = base
+        self.version = version
+        self.function_id = function_id
+        self.commutative = commutative
+        self.latest = base
+        self.unfinished = 0
+        self.busy: Task | None = None
+        self.queue: deque[Task] = deque()
+        self.failure: Failure | None = None
+
+
+class Task:
+    """One call of a task function.
+
+    ``params`` describes the arguments to the drivers and means nothing to the kernel. ``reads`` and ``writes`` are the
+    versions accessed, ``missing`` how many of the former are not there. ``exclusive`` lists the commutative groups the
+    task takes part in, each with the index of its version in ``reads``. ``deaths`` counts executors that died of it,
+    ``cost`` is the run time in seconds it was booked for on its executor, ``generation`` how many unpublished results
+    lie between it and safe data.
+    """
+
+    __slots__ = (
+        "args", "attempt", "cost", "deaths", "deletes", "durable", "exclusive", "executor", "function", "generation",
+        "groups", "id", "kwargs", "missing", "offset", "params", "priority", "reads", "returns", "site", "state",
+        "writes",
+    )  # fmt: skip
+
+    def __init__(self, id: int, function: FunctionRecord, args: tuple[Any, ...]) -> None:
+        self.id = id
+        self.function = function
+        self.args = args
+        self.kwargs: dict[str, Any] | None = None
+        self.params: tuple[Any, ...] = ()
+        self.reads: tuple[Version, ...] | list[Version] = ()
+        self.writes: tuple[Version, ...] | list[Version] = ()
+        self.missing = 0
+        self.state = WAITING
+        self.executor: Executor | None = None
+        self.attempt = 0
+        self.deaths = 0
+        self.cost = 0.0
+        self.groups: tuple[Group, ...] = ()
+        self.site: Any = None
+        self.offset = 0
+        self.priority = False
+        self.returns = 0
+        self.exclusive: list[tuple[AccessGroup, int]] | None = None
+        self.deletes: list[str] | None = None
+        self.durable = False
+        self.generation = 0
+
+    @property
+    def location(self) -> str:
+        """Where the main program called the task, as ``file:line``."""
+        if self.site is None:
+            return "<unknown>"
+        line = 0
+        for start, end, number in self.site.co_lines():
+            if start <= self.offset < end and number is not None:
+                line = number
+                break
+        return f"{self.site.co_filename}:{line}"
+
+    def __repr__(self) -> str:
+        state = ("WAITING", "READY", "ASSIGNED", "DONE", "FAILED")[self.state]
+        return f"<task {self.id} {self.function.name} {state}, missing={self.missing}>"

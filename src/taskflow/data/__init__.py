@@ -1,0 +1,1 @@
+"""How values, files and directories are encoded, stored and moved."""

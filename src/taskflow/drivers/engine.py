@@ -1,0 +1,369 @@
+"""What every driver does the same way: write tasks for executors, enter their reports, keep the run's files.
+
+An engine owns the kernel. All its methods that touch the kernel are called with ``lock`` held, by whichever thread
+has business: a thread that submits does the kernel's work for its task itself, so that errors appear at the call.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE, Held, Task, Version, Watch
+from taskflow.core.master import Master, is_movable
+from taskflow.data.files import OwnedPath, remove_any
+from taskflow.data.serialization import decode_blob
+from taskflow.data.store import Segment, Store
+from taskflow.model.errors import PicklableStandIn, RemoteTraceback
+from taskflow.model.parameters import Direction
+from taskflow.wire.messages import (
+    N_BLOB,
+    N_DICT,
+    N_LIST,
+    N_LOCAL,
+    N_PATH,
+    N_READ,
+    N_SEGMENT,
+    N_VALUE,
+    P_COPY,
+    P_DIRECT,
+    P_INOUT,
+    P_OUT,
+    P_SHARED,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskflow.core.graph import Datum
+    from taskflow.core.placement import Executor
+    from taskflow.model.functions import FunctionRecord
+    from taskflow.observe.journal import Journal
+
+
+class Link:
+    """The driver's end of one executor: what it knows already, and which of its reports came last."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+        self.known: set[int] = set()
+        self.received = 0
+        self.acknowledged = 0
+
+
+class Latch:
+    """Waits for versions: satisfied once the main program can read all of them."""
+
+    __slots__ = ("lock", "position", "versions")
+
+    def __init__(self, versions: Sequence[Version]) -> None:
+        self.versions = versions
+        self.position = 0
+        self.lock: threading.Lock | None = None
+
+    def satisfied(self, kernel: Master) -> bool:
+        """Advance over what is there; have what is only held published."""
+        versions = self.versions
+        count = len(versions)
+        while self.position < count:
+            state = versions[self.position].state
+            if not state:
+                return False
+            if (state == HELD or state > FILE) and not kernel.need(versions[self.position]):
+                for version in versions[self.position + 1 : self.position + 64]:
+                    if version.state == HELD:
+                        kernel.need(version)
+                return False
+            self.position += 1
+        return True
+
+
+class QuietLatch:
+    """Waits until no task (of a group, or at all) is unfinished."""
+
+    __slots__ = ("group", "lock")
+
+    def __init__(self, group: Any = None) -> None:
+        self.group = group
+        self.lock: threading.Lock | None = None
+
+    def satisfied(self, kernel: Master) -> bool:
+        """Whether nothing is unfinished."""
+        return not (kernel.unfinished if self.group is None else self.group.unfinished)
+
+
+class BelowLatch:
+    """Waits until fewer than ``limit`` tasks are unfinished (back-pressure on submission)."""
+
+    __slots__ = ("limit", "lock")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.lock: threading.Lock | None = None
+
+    def satisfied(self, kernel: Master) -> bool:
+        """Whether there is room for more tasks."""
+        return kernel.unfinished < self.limit
+
+
+class ReadersLatch:
+    """Waits until no pending task reads the version."""
+
+    __slots__ = ("lock", "version")
+
+    def __init__(self, version: Version) -> None:
+        self.version = version
+        self.lock: threading.Lock | None = None
+
+    def satisfied(self, kernel: Master) -> bool:  # noqa: ARG002  same signature as the other latches
+        """Whether nobody reads it."""
+        return not self.version.readers
+
+
+AnyLatch = Latch | QuietLatch | BelowLatch | ReadersLatch
+
+
+class Engine:
+    """Base of the drivers. Subclasses provide `flush`, `wait` and `close`."""
+
+    def __init__(self, run_dir: str, segments: str, journal: Journal) -> None:
+        self.kernel = Master()
+        self.lock = threading.Lock()
+        self.run_dir = run_dir
+        self.files_dir = f"{run_dir}/files"
+        self.store = Store(segments, "m")
+        self.journal = journal
+        self.epoch = monotonic()
+        self.functions: dict[int, FunctionRecord] = {}
+        self.held: weakref.WeakValueDictionary[tuple[int, int], Version] = weakref.WeakValueDictionary()
+        self.output: Callable[[int, str], None] = lambda stream, text: None
+        self.done_count = 0
+        self.on_failure: Callable[[Task, BaseException], None] | None = None
+
+    def now_us(self) -> int:
+        """Microseconds since the run started, for the journal."""
+        return int((monotonic() - self.epoch) * 1e6)
+
+    # ------------------------------------------------------------------ to be provided
+
+    def flush(self) -> None:
+        """Send what the kernel has decided. Called with the lock held."""
+        raise NotImplementedError
+
+    def wait(self, latch: AnyLatch, timeout: float | None = None) -> bool:
+        """Wait, without the lock, until the latch is satisfied; False if the time (seconds) ran out first."""
+        raise NotImplementedError
+
+    def close(self, *, cancel: bool) -> None:
+        """End all executors."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ submission
+
+    def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
+        """Enter a task; what can start is sent at once."""
+        raise NotImplementedError
+
+    def record(self, task: Task) -> None:
+        """Write the task into the journal."""
+        if not task.reads and not task.groups:
+            self.journal.submitted(task.id, task.function.id, 0)
+            return
+        record: dict[str, Any] = {
+            "e": "task", "t": self.now_us(), "id": task.id, "fn": task.function.id,
+            "deps": [self._producer(version) for version in task.reads],
+        }  # fmt: skip
+        if task.groups:
+            record["groups"] = [group.name for group in task.groups]
+        self.journal.write(record)
+
+    @staticmethod
+    def _producer(version: Version) -> list[Any]:
+        group = version.group
+        return [version.producer_id if group is None else group.latest.producer_id, version.label]
+
+    # ------------------------------------------------------------------ writing tasks for executors
+
+    def compose(self, link: Link) -> tuple[Any, ...] | None:
+        """The next message to an executor, or None if there is nothing to say."""
+        executor = link.executor
+        drops = executor.drops[:]
+        del executor.drops[: len(drops)]
+        if not (executor.outbox or drops or executor.movable or executor.publish):
+            return None
+        outbox, executor.outbox = executor.outbox, []
+        movable, executor.movable = executor.movable, []
+        publish, executor.publish = executor.publish, []
+        functions: list[tuple[int, str, tuple[Any, ...], int]] = []
+        tasks: list[tuple[Any, ...]] = []
+        known = link.known
+        for task in outbox:
+            function = task.function
+            if function.id not in known:
+                known.add(function.id)
+                functions.append((function.id, function.name, function.definition, function.returns))
+            if not task.params and task.kwargs is None and task.returns == function.returns and task.returns < 2:
+                tasks.append((task.id, function.id, task.args))
+            else:
+                tasks.append((
+                    task.id, function.id, task.args, task.kwargs,
+                    tuple([(where, self._node(task, node)) for where, node in task.params]),
+                    task.returns, task.durable,
+                ))  # fmt: skip
+        ack = 0
+        if link.received > link.acknowledged:
+            ack = link.acknowledged = link.received
+        return (ack, functions, drops, movable, publish, tasks)
+
+    def _node(self, task: Task, node: tuple[Any, ...]) -> tuple[Any, ...]:
+        kind = node[0]
+        if kind == N_READ:
+            return self._read(task.reads[node[1]], node[2])
+        if kind == N_BLOB:
+            return (N_BLOB, node[1], [self._read(task.reads[index], False) for index in node[2]], node[3])
+        if kind == N_SEGMENT:
+            hidden = [self._read(task.reads[index], False) for index in node[2]]
+            return (N_SEGMENT, node[1].descriptor, hidden, node[3])
+        if kind == N_LIST:
+            return (N_LIST, [self._node(task, item) for item in node[1]])
+        if kind == N_DICT:
+            return (N_DICT, [(self._node(task, key), self._node(task, value)) for key, value in node[1]])
+        if kind == N_PATH:
+            return self._path(task, node)
+        return node
+
+    @staticmethod
+    def _read(version: Version, writes: bool) -> tuple[Any, ...]:
+        state = version.state
+        if state == VALUE:
+            return (N_VALUE, version.value, writes)
+        if state == BLOB:
+            return (N_BLOB, version.value, (), writes)
+        if state == SEGMENT:
+            return (N_SEGMENT, version.value.descriptor, (), writes)
+        # Held by the executor, or made by a task that is queued there before this one.
+        return (N_LOCAL, version.key, is_movable(version), writes)
+
+    def _path(self, task: Task, node: tuple[Any, ...]) -> tuple[Any, ...]:
+        _, direction, read, write, directory, name = node
+        source: Any = None
+        if read >= 0:
+            version = task.reads[read]
+            source = str(version.value) if version.state == FILE else version.key
+        if write < 0:
+            if read >= 0 and is_movable(version) and isinstance(version.value, OwnedPath):
+                owned = os.path.basename(version.value.path) == name
+                return (N_PATH, P_DIRECT if owned else P_COPY, source, name, directory, False)
+            return (N_PATH, P_COPY, source, name, directory, False)
+        target = f"{self.files_dir}/{task.writes[write].label}/{name}"
+        mode = {Direction.OUT: P_OUT, Direction.CONCURRENT: P_SHARED}.get(direction, P_INOUT)
+        return (N_PATH, mode, source, target, directory, True)
+
+    # ------------------------------------------------------------------ entering reports
+
+    def enter(self, link: Link, message: tuple[Any, ...]) -> None:
+        """Enter one report of an executor. Stale or repeated parts have no effect."""
+        number, plain, rich, failed, skipped, published, gone, consumed, costs, journal, output = message
+        kernel = self.kernel
+        executor = link.executor
+        if number:
+            link.received = number
+        for stream, text in output:
+            self.output(stream, text)
+        for key in consumed:
+            version = self.held.get(key)
+            if version is not None:
+                kernel.consumed(version)
+        for key, descriptor in published.items():
+            version = self.held.get(key)
+            if version is not None and version.state == HELD and version.value.executor is executor:
+                kernel.published(version, Segment(self.store.directory, descriptor))
+        for key in gone:
+            kernel.unpublishable(key)
+        for function_id, (count, seconds) in costs.items():
+            kernel.learnt(self.functions[function_id], count, seconds)
+        if plain:
+            kernel.completed_plain(executor, plain)
+        for task_id, outputs in rich.items():
+            task = executor.inflight.get(task_id)
+            if task is not None:
+                kernel.completed(executor, task_id, self._adopt(executor, task, outputs))
+        for task_id, encoded in failed:
+            task = executor.inflight.get(task_id)
+            if task is not None:
+                self._fail(executor, task, encoded)
+        for task_id in skipped:
+            kernel.skipped(executor, task_id)
+        if journal:
+            self.journal.write_raw(journal)
+        if kernel.cancelled:
+            self._record_cancelled()
+        if kernel.unlink:
+            for path in kernel.unlink:
+                remove_any(path)
+            kernel.unlink.clear()
+
+    def _adopt(self, executor: Executor, task: Task, outputs: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
+        """Give each output a handle whose end frees what is stored."""
+        adopted: list[tuple[int, Any]] = []
+        for index, (state, value) in enumerate(outputs):
+            handle: Any = value
+            if state == SEGMENT:
+                handle = Segment(self.store.directory, value)
+            elif state == HELD:
+                handle = Held(executor, (task.id, index), value)
+                version = task.writes[index]
+                if version is not None:
+                    self.held[(task.id, index)] = version
+            elif state == FILE:
+                handle = self._adopt_path(task.writes[index], value)
+            adopted.append((state, handle))
+        return adopted
+
+    @staticmethod
+    def _adopt_path(version: Version, path: str) -> OwnedPath:
+        group = version.group
+        if group is not None and isinstance(group.latest.value, OwnedPath) and group.latest.value.path == path:
+            return group.latest.value  # members of a concurrent group share one file
+        return OwnedPath(path)
+
+    def _fail(self, executor: Executor, task: Task, encoded: tuple[Any, str]) -> None:
+        blob, text = encoded
+        try:
+            error = decode_blob(blob)
+        except Exception as problem:  # noqa: BLE001  the exception's class does not load here
+            error = PicklableStandIn(f"{text.strip().splitlines()[-1]} (not loadable here: {problem})")
+        if not isinstance(error, BaseException):
+            error = PicklableStandIn(repr(error))
+        function = task.function
+        error.__cause__ = RemoteTraceback(
+            f'\n"""\nin task {task.id} {function.name}, called at {task.location}, '
+            f"on executor {executor.id}:\n{text}\"\"\""
+        )
+        if self.kernel.failed(executor, task.id, error):
+            self.journal.write({
+                "e": "failed", "t": self.now_us(), "id": task.id, "x": executor.id, "attempt": task.attempt,
+                "final": True, "error": text.strip().splitlines()[-1][:500],
+            })  # fmt: skip
+
+    def _record_cancelled(self) -> None:
+        by_cause: dict[int, list[int]] = {}
+        for task_id, cause in self.kernel.cancelled:
+            by_cause.setdefault(cause, []).append(task_id)
+        self.kernel.cancelled.clear()
+        for cause, ids in by_cause.items():
+            self.journal.write({
+                "e": "cancelled", "t": self.now_us(), "ids": ids, "why": f"input of task {cause} failed",
+            })  # fmt: skip
+
+    # ------------------------------------------------------------------ notices
+
+    def take_notices(self) -> list[Watch]:
+        """Watches to call once the lock is released."""
+        notices = self.kernel.notices
+        if notices:
+            self.kernel.notices = []
+        return notices

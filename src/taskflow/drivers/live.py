@@ -1,0 +1,543 @@
+"""The live driver: executor processes on this machine.
+
+::
+
+    user's threads ── submit ──► [lock] kernel ──► outbox ──► data socket ──► executor
+                                    ▲                                            │
+    keeper thread: epoll ──► recv ──┘◄──────────────── data socket ◄─────────────┘
+                        └──► notes of the zygote (starts, deaths)
+
+Whoever submits does the kernel's work under the lock and sends at once to an executor that is idle. The keeper does
+the rest when something arrives. A thread that waits while exactly one executor is busy takes that executor's socket
+over from the keeper and blocks in ``recv`` itself: that saves a thread switch, the largest part of a round trip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import struct
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from taskflow.drivers.engine import AnyLatch, Engine, Link
+from taskflow.launch.local import ExecutorHandle, LocalNode, describe_end
+from taskflow.model.errors import ExecutorDiedError, NotRunningError
+from taskflow.wire.channel import RECEIVE_BYTES, Unpacker, pack
+from taskflow.wire.messages import C_RECALL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskflow.core.graph import Datum, Task
+    from taskflow.core.placement import Executor
+    from taskflow.model.parameters import Direction
+    from taskflow.observe.journal import Journal
+
+SEND_AHEAD = 128  #: tasks that collect in an outbox before a submitting thread sends them
+PUMP_EVERY = 256  #: submissions after which the submitting thread looks for reports itself
+STALL_S = 0.005  #: silence of a busy executor after which queued tasks are taken back for idle ones
+MAX_RESTARTS_IN_A_ROW = 8  #: executors that may die one after the other without finishing a task
+
+
+class LiveLink(Link):
+    """One executor process."""
+
+    def __init__(self, executor: Executor, handle: ExecutorHandle) -> None:
+        super().__init__(executor)
+        self.handle = handle
+        self.data = handle.data
+        self.unpacker = Unpacker()
+        self.unsent = b""
+        self.driven = False  # a waiting thread reads this socket, not the keeper
+        self.eof = False
+        self.heard = monotonic()
+        self.control_unpacker = Unpacker()
+
+
+class LiveEngine(Engine):
+    """Drives executor processes of this machine."""
+
+    def __init__(self, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any]) -> None:
+        super().__init__(run_dir, segments, journal)
+        self.settings = {**settings, "run_dir": run_dir, "segments": segments, "epoch": self.epoch}
+        self.node = LocalNode(self.settings)
+        self.links: dict[int, LiveLink] = {}
+        self.by_file: dict[int, tuple[LiveLink, str]] = {}
+        self.latches: list[AnyLatch] = []
+        self.poller = select.epoll()
+        self.wake_file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.poller.register(self.wake_file, select.EPOLLIN)
+        self.poller.register(self.node.socket, select.EPOLLIN)
+        self.closing = False
+        self.crash: BaseException | None = None
+        self.ends: dict[int, dict[str, Any]] = {}
+        self.dying: dict[int, tuple[LiveLink, float]] = {}
+        self._next_number = 0
+        self._barren_deaths = 0
+        self._submissions = 0
+        for _ in range(workers):
+            self._start_executor()
+        self.keeper = threading.Thread(target=self._keep, name="taskflow-keeper", daemon=True)
+        self.keeper.start()
+
+    def _start_executor(self) -> None:
+        number = self._next_number
+        self._next_number += 1
+        handle = self.node.start_executor(number)
+        executor = self.kernel.executor_joined(number)
+        link = LiveLink(executor, handle)
+        self.links[number] = link
+        self.by_file[link.data.fileno()] = (link, "data")
+        self.by_file[handle.control.fileno()] = (link, "control")
+        self.poller.register(link.data, select.EPOLLIN)
+        self.poller.register(handle.control, select.EPOLLIN)
+
+    # ------------------------------------------------------------------ submission
+
+    def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
+        """Enter a task in the kernel; send it at once if its executor is idle."""
+        with self.lock:
+            if self.closing:
+                raise NotRunningError(self._why_closed())
+            kernel = self.kernel
+            kernel.submit(task, accesses)
+            self.record(task)
+            dirty = kernel.dirty
+            if dirty:
+                for number in list(dirty):
+                    executor = dirty[number]
+                    queued = len(executor.outbox)
+                    if queued == len(executor.inflight) or queued >= SEND_AHEAD or executor.publish:
+                        del dirty[number]
+                        self._send(self.links[number])
+            if kernel.cancelled:
+                self._record_cancelled()
+            self._submissions += 1
+            if self._submissions % PUMP_EVERY == 0:
+                self._pump(0)
+        if self.kernel.notices:
+            self._notify()
+
+    def _why_closed(self) -> str:
+        if self.crash is not None:
+            return f"the runtime failed and was stopped: {type(self.crash).__name__}: {self.crash}"
+        return "the session has been stopped; start a new one before calling tasks"
+
+    def flush(self) -> None:
+        """Send every outbox."""
+        dirty = self.kernel.dirty
+        while dirty:
+            number, executor = dirty.popitem()
+            link = self.links.get(number)
+            if link is not None and executor.alive:
+                self._send(link)
+        recalls = self.kernel.recalls
+        if recalls:
+            for executor, count in recalls:
+                link = self.links.get(executor.id)
+                if link is not None:
+                    with contextlib.suppress(OSError):
+                        link.handle.control.send(C_RECALL + struct.pack("<I", count))
+            recalls.clear()
+
+    def _send(self, link: LiveLink) -> None:
+        message = self.compose(link)
+        if message is None:
+            return
+        if len(link.executor.inflight) == len(message[5]):
+            link.heard = monotonic()
+        self._write(link, pack(message))
+
+    def _write(self, link: LiveLink, data: bytes) -> None:
+        if link.unsent:
+            link.unsent += data
+            return
+        try:
+            sent = link.data.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            link.eof = True  # its end is noticed by the keeper, with all it said before
+            return
+        if sent < len(data):
+            link.unsent = data[sent:]
+            self._watch_file(link)
+
+    def _watch_file(self, link: LiveLink) -> None:
+        events = 0 if link.driven else select.EPOLLIN
+        if link.unsent:
+            events |= select.EPOLLOUT
+        with contextlib.suppress(OSError, ValueError):
+            self.poller.modify(link.data, events)
+
+    # ------------------------------------------------------------------ the keeper
+
+    def _keep(self) -> None:
+        """Body of the keeper thread."""
+        try:
+            timeout = -1.0
+            while not self.closing:
+                events = self.poller.poll(timeout)
+                with self.lock:
+                    if self.closing:
+                        return
+                    self._handle(events)
+                    self._after_events()
+                    timeout = self._patience()
+                    if timeout < 0:
+                        self.journal.flush()
+                if self.kernel.notices:
+                    self._notify()
+        except BaseException as error:  # noqa: BLE001  whatever it is, nobody may wait for a dead keeper
+            self._give_up(error)
+
+    def _patience(self) -> float:
+        """How long the keeper may sleep: for ever, unless a busy executor should be looked after."""
+        if self.dying:
+            return 0.05
+        kernel = self.kernel
+        if len(kernel.rotation.executors) > 1:
+            for executor in kernel.rotation.executors:
+                if not executor.inflight:
+                    if any(len(other.inflight) > 1 and not other.recalling for other in kernel.rotation.executors):
+                        return STALL_S
+                    return -1
+        return -1
+
+    def _handle(self, events: list[tuple[int, int]]) -> None:
+        for file, event in events:
+            if file == self.wake_file:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(file)
+                continue
+            known = self.by_file.get(file)
+            if known is None:
+                self._read_notes()
+                continue
+            link, what = known
+            if what == "control":
+                self._read_control(link)
+                continue
+            if event & select.EPOLLOUT and link.unsent:
+                data, link.unsent = link.unsent, b""
+                self._write(link, data)
+                self._watch_file(link)
+            if event & ~select.EPOLLOUT and not link.driven:
+                self._read_data(link)
+        if not events:
+            self._look_after_stalled()
+        if self.dying:
+            self._bury()
+
+    def _look_after_stalled(self) -> None:
+        now = monotonic()
+        for link in self.links.values():
+            if len(link.executor.inflight) > 1 and now - link.heard >= STALL_S:
+                self.kernel.stalled(link.executor)
+
+    def _read_data(self, link: LiveLink) -> None:
+        """Take in everything the executor has sent, without waiting."""
+        while True:
+            try:
+                data = link.data.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not self._take(link, data) or len(data) < RECEIVE_BYTES:
+                return
+
+    def _take(self, link: LiveLink, data: bytes) -> bool:
+        """Enter received bytes; an empty piece is the end of the executor."""
+        if not data:
+            self._lost(link)
+            return False
+        messages = link.unpacker.feed(data)
+        if messages:
+            for message in messages:
+                self.enter(link, message)
+            link.heard = monotonic()
+            self._barren_deaths = 0
+            self.kernel.settled(link.executor)
+        return True
+
+    def _read_control(self, link: LiveLink) -> None:
+        try:
+            data = link.handle.control.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            with contextlib.suppress(OSError, KeyError):
+                self.poller.unregister(link.handle.control)
+                del self.by_file[link.handle.control.fileno()]
+            return
+        for given in link.control_unpacker.feed(data):
+            self.kernel.given_back(link.executor, given)
+            self.kernel.settled(link.executor)
+
+    def _after_events(self) -> None:
+        """Send what has been decided; wake those who have what they wait for."""
+        self.flush()
+        if self.latches:
+            kernel = self.kernel
+            for latch in self.latches[:]:
+                if latch.satisfied(kernel) and latch.lock is not None:
+                    self.latches.remove(latch)
+                    latch.lock.release()
+            if kernel.dirty:
+                self.flush()
+
+    def _pump(self, timeout: float) -> None:
+        """A submitting thread does the keeper's work in passing."""
+        events = self.poller.poll(timeout)
+        if events:
+            self._handle(events)
+            self._after_events()
+
+    def _notify(self) -> None:
+        with self.lock:
+            notices = self.take_notices()
+        for watch in notices:
+            watch.callback()
+
+    def _give_up(self, error: BaseException) -> None:
+        """The runtime itself failed: everybody who waits gets that error."""
+        self.crash = error
+        self.closing = True
+        latches, self.latches = self.latches, []
+        for latch in latches:
+            if latch.lock is not None:
+                latch.lock.release()
+
+    # ------------------------------------------------------------------ waiting
+
+    def wait(self, latch: AnyLatch, timeout: float | None = None) -> bool:
+        """Wait until the latch is satisfied. Raises the runtime's own failure, if that is what happened."""
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            with self.lock:
+                self._check()
+                if latch.satisfied(self.kernel):
+                    if self.kernel.dirty:
+                        self.flush()
+                    return True
+                self.flush()
+                link = self._only_busy() if deadline is None else None
+                if link is not None:
+                    link.driven = True
+                    self._watch_file(link)
+                else:
+                    latch.lock = threading.Lock()
+                    latch.lock.acquire()
+                    self.latches.append(latch)
+                    os.eventfd_write(self.wake_file, 1)
+            if link is not None:
+                if self._drive(link, latch):
+                    return True
+                continue
+            assert latch.lock is not None
+            try:
+                arrived = latch.lock.acquire(timeout=-1 if deadline is None else max(0.0, deadline - monotonic()))
+            except BaseException:
+                self._withdraw(latch)
+                raise
+            if not arrived:
+                self._withdraw(latch)
+                return latch.satisfied(self.kernel)
+            with self.lock:
+                self._check()
+                if latch.satisfied(self.kernel):
+                    return True
+
+    def _withdraw(self, latch: AnyLatch) -> None:
+        with self.lock:
+            if latch in self.latches:
+                self.latches.remove(latch)
+
+    def _check(self) -> None:
+        if self.crash is not None:
+            raise NotRunningError(self._why_closed()) from self.crash
+        if self.closing:
+            raise NotRunningError("the session was stopped while a thread waited for its tasks")
+
+    def _only_busy(self) -> LiveLink | None:
+        """The executor to wait for directly: the only one with work, if no other thread reads its socket."""
+        busy: LiveLink | None = None
+        for link in self.links.values():
+            if link.executor.inflight or link.executor.publish:
+                if busy is not None:
+                    return None
+                busy = link
+        if busy is None or busy.driven or busy.unsent or busy.eof or self.latches or self.dying:
+            return None
+        if len(busy.executor.inflight) > 1 and len(self.links) > 1 and not busy.executor.followers:
+            return None  # others are idle: the keeper must be free to balance
+        return busy
+
+    def _drive(self, link: LiveLink, latch: AnyLatch) -> bool:
+        """Read one executor's socket in this thread until the latch is satisfied or others become busy."""
+        done = False
+        try:
+            while True:
+                try:
+                    data = link.data.recv(RECEIVE_BYTES)
+                except OSError:
+                    data = b""
+                with self.lock:
+                    self._check()
+                    if not data:
+                        return False  # the keeper sees the end, too
+                    self._take(link, data)
+                    self.flush()
+                    done = latch.satisfied(self.kernel)
+                    if done:
+                        if self.kernel.dirty:
+                            self.flush()
+                        return True
+                    if self._busy_elsewhere(link) or not link.executor.inflight or self.kernel.notices:
+                        return False
+        finally:
+            with self.lock:
+                link.driven = False
+                self._watch_file(link)
+            if self.kernel.notices:
+                self._notify()
+
+    def _busy_elsewhere(self, link: LiveLink) -> bool:
+        return any(other is not link and other.executor.inflight for other in self.links.values())
+
+    # ------------------------------------------------------------------ executors that end
+
+    def _lost(self, link: LiveLink) -> None:
+        """The executor's socket closed. Its certificate needs the zygote's note, which comes at about the same time."""
+        number = link.executor.id
+        if number in self.dying or number not in self.links:
+            return
+        link.eof = True
+        with contextlib.suppress(OSError, KeyError):
+            self.poller.unregister(link.data)
+        self.dying[number] = (link, monotonic() + 1.0)
+        self._read_notes()
+
+    def _read_notes(self) -> None:
+        notes = self.node.notes()
+        if notes is None:
+            with contextlib.suppress(OSError, KeyError, ValueError):
+                self.poller.unregister(self.node.socket)
+            self._restart_zygote()
+            return
+        for note in notes:
+            number = note["executor"]
+            if "pid" in note:
+                link = self.links.get(number)
+                if link is not None:
+                    link.handle.pid = note["pid"]
+                self.journal.write({
+                    "e": "executor", "t": self.now_us(), "x": number, "pid": note["pid"], "state": "started",
+                })  # fmt: skip
+            else:
+                self.ends[number] = note
+                link = self.links.get(number)
+                if link is not None and number not in self.dying:
+                    if not link.driven:
+                        self._read_data(link)
+                    self._lost(link)
+
+    def _restart_zygote(self) -> None:
+        if self.closing:
+            return
+        self.node.close(timeout=0.1)
+        self.node = LocalNode(self.settings)
+        self.poller.register(self.node.socket, select.EPOLLIN)
+
+    def _bury(self) -> None:
+        """Enter the deaths whose circumstances are known (or will not be known any more)."""
+        for number, (link, deadline) in list(self.dying.items()):
+            if number not in self.ends and monotonic() < deadline:
+                continue
+            if link.driven:
+                continue
+            del self.dying[number]
+            self._replace(link, self.ends.pop(number, None))
+
+    def _replace(self, link: LiveLink, end: dict[str, Any] | None) -> None:
+        executor = link.executor
+        how = describe_end(end["status"]) if end is not None else "ended (how is not known)"
+        running = link.handle.running
+        self.journal.write({
+            "e": "executor", "t": self.now_us(), "x": executor.id, "pid": link.handle.pid, "state": "died", "why": how,
+        })  # fmt: skip
+        del self.links[executor.id]
+        self.by_file = {file: known for file, known in self.by_file.items() if known[0] is not link}
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(link.handle.control)
+        task = executor.inflight.get(running)
+        error = ExecutorDiedError(self._certificate(link, task, how, end))
+        if task is not None:
+            self.journal.write({
+                "e": "failed", "t": self.now_us(), "id": running, "x": executor.id, "attempt": task.attempt,
+                "final": task.deaths > 0, "error": f"executor {how}",
+            })  # fmt: skip
+        self._barren_deaths += 1
+        if self._barren_deaths > MAX_RESTARTS_IN_A_ROW * max(1, len(self.links)):
+            raise ExecutorDiedError(f"executors die as soon as they are started: {error}")
+        link.handle.close()
+        self._start_executor()
+        self.kernel.executor_lost(executor, running, error)
+
+    def _certificate(self, link: LiveLink, task: Task | None, how: str, end: dict[str, Any] | None) -> str:
+        """What is known of an executor's death, for the person whose task it was running."""
+        log = f"{self.run_dir}/executor-{link.executor.id}.log"
+        lines = [f"executor {link.executor.id} (process {link.handle.pid} on this machine) {how}"]
+        if task is not None:
+            lines.append(
+                f"  while it ran task {task.id} {task.function.name}, called at {task.location} "
+                f"(attempt {task.attempt} of 2)"
+            )
+        if end is not None:
+            total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+            lines.append(f"  its largest memory use was {end['max_rss_kb'] / 1024:,.0f} MiB of the machine's {total:,.0f}")
+        tail = _tail(log)
+        if tail:
+            lines.append("  the last lines it wrote:")
+            lines += [f"    {line}" for line in tail]
+        lines.append(f"  full log: {log}")
+        return "\n".join(lines)
+
+    # ------------------------------------------------------------------ the end
+
+    def close(self, *, cancel: bool) -> None:  # noqa: ARG002  executors end with their sockets either way
+        """Stop the keeper and end every executor process."""
+        with self.lock:
+            if self.closing and not self.links:
+                return
+            self.closing = True
+            os.eventfd_write(self.wake_file, 1)
+        if threading.current_thread() is not self.keeper:
+            self.keeper.join(5)
+        for link in self.links.values():
+            link.handle.close()
+        self.links.clear()
+        self.node.close()
+        self.poller.close()
+        os.close(self.wake_file)
+        latches, self.latches = self.latches, []
+        for latch in latches:
+            if latch.lock is not None:
+                latch.lock.release()
+
+
+def _tail(path: str, lines: int = 20) -> list[str]:
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 8192))
+            return file.read().decode(errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []

@@ -1,0 +1,1 @@
+"""How executors are started on a node."""

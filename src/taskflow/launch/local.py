@@ -1,0 +1,139 @@
+"""Starts executors on this machine: one zygote process, asked over an inherited socket to fork executors."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any
+
+from taskflow.model.errors import TaskflowError
+
+#: Set to one thread in executors unless the user set them: each executor is one computing unit.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
+
+
+class ExecutorHandle:
+    """The master's ends of one executor's sockets, and its page with the running task's id."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.pid = 0
+        self.data, self._data_far = socket.socketpair()
+        self.control, self._control_far = socket.socketpair()
+        self._page_file = os.memfd_create("taskflow-page", os.MFD_CLOEXEC)
+        os.ftruncate(self._page_file, mmap.PAGESIZE)
+        self._page = mmap.mmap(self._page_file, mmap.PAGESIZE)
+
+    @property
+    def far_files(self) -> list[int]:
+        """The descriptors the executor process gets."""
+        return [self._data_far.fileno(), self._control_far.fileno(), self._page_file]
+
+    @property
+    def running(self) -> int:
+        """Id of the task the executor is (or was, if it died) running; 0 if none."""
+        return int.from_bytes(self._page[:8], sys.byteorder)
+
+    def close_far(self) -> None:
+        """The executor has its ends now."""
+        self._data_far.close()
+        self._control_far.close()
+        os.close(self._page_file)
+
+    def close(self) -> None:
+        """Close our ends; an executor that still lives ends."""
+        self.data.close()
+        self.control.close()
+        self._page.close()
+
+
+class LocalNode:
+    """The executors of this machine. Not thread-safe: the driver calls it with its lock held."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        environment = dict(os.environ)
+        for variable in THREAD_VARIABLES:
+            environment.setdefault(variable, "1")
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [os.path.dirname(os.path.dirname(os.path.dirname(__file__))), *filter(None, [environment.get("PYTHONPATH")])]
+        )
+        code = f"from taskflow.node.zygote import main; main({far.fileno()})"
+        self._log = f"{settings['run_dir']}/zygote.log"
+        with open(self._log, "ab", opener=_private) as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", code],  # type: ignore[attr-defined]  # noqa: S603, SLF001
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, pass_fds=[far.fileno()],
+                start_new_session=True,
+            )  # fmt: skip
+        far.close()
+        self._send({"settings": settings})
+
+    def start_executor(self, number: int) -> ExecutorHandle:
+        """Ask for an executor. Its sockets can be written to at once: what is sent waits for it."""
+        handle = ExecutorHandle(number)
+        self._send({"executor": number}, handle.far_files)
+        handle.close_far()
+        return handle
+
+    def _send(self, message: dict[str, Any], files: list[int] | None = None) -> None:
+        data = json.dumps(message).encode()
+        try:
+            if files:
+                socket.send_fds(self.socket, [data], files)
+            else:
+                self.socket.send(data)
+        except OSError as error:
+            raise TaskflowError(f"the process that starts executors has ended ({error}); see {self._log}") from error
+
+    def notes(self) -> list[dict[str, Any]] | None:
+        """What the zygote has said (starts and deaths) without waiting; None if it has ended."""
+        notes: list[dict[str, Any]] = []
+        while True:
+            try:
+                data = self.socket.recv(65536, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return notes
+            except OSError:
+                return None
+            if not data:
+                return notes or None
+            notes.append(json.loads(data))
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End the zygote and with it every executor; returns when they are gone."""
+        self.socket.close()
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def describe_end(status: int) -> str:
+    """How a process ended, from its wait status."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        hint = ""
+        if name == "SIGKILL":
+            hint = " (killed by the system for lack of memory, by an administrator, or by a time limit)"
+        elif name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"):
+            hint = " (a fault in native code)"
+        return f"killed by {name}{hint}"
+    return f"exited with code {os.waitstatus_to_exitcode(status)} without finishing the task"

@@ -1,0 +1,1 @@
+"""Plain data shared by every floor: directions, parameters, tasks and errors. Imports nothing above it."""

@@ -1,0 +1,46 @@
+"""Every error taskflow raises of itself. A message says what happened, to which task and line, and what to do."""
+
+from __future__ import annotations
+
+
+class TaskflowError(Exception):
+    """Root of taskflow's own errors. A user's exception raised in a task keeps its own type instead."""
+
+
+class NotRunningError(TaskflowError):
+    """The session was stopped: no task can be submitted and nothing can be waited for."""
+
+
+class FutureUsedAsValueError(TaskflowError, TypeError):
+    """A future was used as if it were the value it stands for."""
+
+
+class SerializationError(TaskflowError, TypeError):
+    """A value that has to travel cannot be pickled; the message names the path to the culprit."""
+
+
+class ExecutorDiedError(TaskflowError):
+    """The process that ran the task died each time it was tried. The message is its death certificate."""
+
+
+class MissingOutputError(TaskflowError):
+    """A task ended without making an output it declared (a file, a directory, or a returned value)."""
+
+
+class DeletedDataError(TaskflowError):
+    """A datum was used after it had been deleted."""
+
+
+class RemoteTraceback(Exception):
+    """Carries the traceback of the executor; shown as the cause of the exception that the task raised."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class PicklableStandIn(TaskflowError):
+    """Stands in for a task's exception that could not be sent back; the message keeps its type and text."""

@@ -1,0 +1,1 @@
+"""One node's side: the zygote that forks executors, and the executor processes that run tasks."""

@@ -1,0 +1,263 @@
+"""The executor process: receives tasks, runs them in order, sends reports.
+
+::
+
+    data socket ──► main thread: receive → queue → run → report ──► data socket
+    control socket ──► control thread: give back queued tasks, end the process when the master is gone
+
+The main thread blocks in ``recv`` when it has nothing to do: no polling. Reports are sent when the queue is empty, and
+at the latest `FLUSH_S` after the first unsent result, before a task begins that is not known to be short. The control
+thread costs nothing until the master asks for queued tasks back; it answers even while a task runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+from collections import deque
+from time import monotonic
+from typing import Any
+
+from taskflow.data.store import Store
+from taskflow.node.interpreter import Interpreter
+from taskflow.wire.channel import LENGTH, RECEIVE_BYTES, Unpacker, pack, receive_exactly
+from taskflow.wire.messages import C_RECALL
+
+FLUSH_S = 0.0005
+SHORT_S = 0.0002
+LOOK_S = 0.001
+
+_in_executor = False
+
+
+def in_executor() -> bool:
+    """Whether this process is an executor, so that calling a task function is a plain call."""
+    return _in_executor
+
+
+class Output(io.TextIOBase):
+    """What tasks print travels with the reports, in order with the results; the master writes it out."""
+
+    def __init__(self, executor: ExecutorProcess, stream: int) -> None:
+        self._executor = executor
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self._executor.printed(self._stream, text)
+        return len(text)
+
+    def fileno(self) -> int:
+        return self._stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+
+class ExecutorProcess:
+    """Everything one executor process does. ``page`` is shared memory in which the running task's id stands."""
+
+    def __init__(self, data: socket.socket, control: socket.socket, page: memoryview, interpreter: Interpreter) -> None:
+        self.data = data
+        self.control = control
+        self.page = page
+        self.queue: deque[Any] = deque()
+        self.interpreter = interpreter
+        self._unpacker = Unpacker()
+        self._send_lock = threading.Lock()
+        self._last_sent = monotonic()
+        self._last_look = self._last_sent
+        self._means: dict[int, float] = {}
+
+    def serve(self) -> None:
+        """Run until the master closes the connection."""
+        threading.Thread(target=self._control_loop, name="taskflow-control", daemon=True).start()
+        interpreter = self.interpreter
+        queue = self.queue
+        start = monotonic()
+        means = self._means
+        page = self.page
+        while True:
+            if not queue:
+                self._flush()
+                if not self._receive(wait=True):
+                    return
+                start = monotonic()
+                continue
+            try:
+                task = queue.popleft()
+            except IndexError:  # the control thread took the last one
+                continue
+            if type(task) is int:
+                interpreter.acknowledged(task)
+                continue
+            task_id = task[0]
+            function_id = task[1]
+            report = interpreter.report
+            if report.ids and means.get(function_id, 1.0) > SHORT_S:
+                self._flush()
+                report = interpreter.report
+                start = monotonic()
+            page[0] = task_id
+            if len(task) == 3:
+                interpreter.run_plain(task_id, function_id, task[2])
+            else:
+                if start - self._last_look > LOOK_S:
+                    self._look()
+                interpreter.run(*task)
+            page[0] = 0
+            end = monotonic()
+            took = end - start
+            report.ids.append(task_id)
+            report.starts.append(start)
+            report.ends.append(end)
+            cost = report.costs.get(function_id)
+            if cost is None:
+                report.costs[function_id] = [1, took]
+            else:
+                cost[0] += 1
+                cost[1] += took
+            mean = means.get(function_id)
+            means[function_id] = took if mean is None else mean + (took - mean) * 0.3
+            if end - self._last_sent > FLUSH_S and (len(report.ids) >= 64 or took > SHORT_S):
+                self._flush()
+                self._look()
+                end = monotonic()
+            start = end
+
+    def _flush(self) -> None:
+        interpreter = self.interpreter
+        if interpreter.report.empty:
+            return
+        with self._send_lock:
+            self.data.sendall(pack(interpreter.next_report()))
+        self._last_sent = monotonic()
+
+    def _look(self) -> None:
+        """See without waiting whether the master has said something."""
+        self._receive(wait=False)
+        self._last_look = monotonic()
+
+    def _receive(self, *, wait: bool) -> bool:
+        try:
+            data = self.data.recv(RECEIVE_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
+        if not data:
+            return False
+        missing = 0
+        while True:
+            for message in self._unpacker.feed(data):
+                self._accept(message)
+            missing = self._unpacker.missing
+            if missing <= 0:
+                return True
+            data = self.data.recv(max(missing, RECEIVE_BYTES))
+            if not data:
+                return False
+
+    def _accept(self, message: tuple[Any, ...]) -> None:
+        ack, functions, drops, movable, publish, tasks = message
+        interpreter = self.interpreter
+        if functions:
+            interpreter.define(functions)
+        if drops:
+            interpreter.forget(drops)
+        if movable:
+            interpreter.movable.update(key for key in movable)
+        if ack:
+            self.queue.append(ack)
+        if publish:
+            interpreter.publish(publish)
+        self.queue.extend(tasks)
+
+    def printed(self, stream: int, text: str) -> None:
+        """A task wrote to standard output or error."""
+        self.interpreter.report.output.append((stream, text))
+        if text.endswith("\n") and monotonic() - self._last_sent > 0.05:
+            with contextlib.suppress(OSError):
+                self._flush_output()
+
+    def _flush_output(self) -> None:
+        report = self.interpreter.report
+        output, report.output = report.output, []
+        with self._send_lock:
+            self.data.sendall(pack((0, {}, {}, [], [], {}, [], [], {}, b"", output)))
+        self._last_sent = monotonic()
+
+    # ------------------------------------------------------------------ control thread
+
+    def _control_loop(self) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                request = receive_exactly(self.control, 5)
+                if request[:1] == C_RECALL:
+                    self._recall(struct.unpack("<I", request[1:])[0])
+        # The master is gone; a task may be in the middle of anything, so this is no time for clean-up.
+        os._exit(0)
+
+    def _recall(self, count: int) -> None:
+        """Give back the last tasks of the queue, and send what has been done although a task is running."""
+        given: list[int] = []
+        kept: list[Any] = []
+        while len(given) < count:
+            try:
+                task = self.queue.pop()
+            except IndexError:
+                break
+            if type(task) is int:
+                kept.append(task)
+            else:
+                given.append(task[0])
+        self.queue.extend(reversed(kept))
+        answer = pack(given)
+        report = self.interpreter.report
+        if not report.empty:
+            # A copy: the running task goes on adding to the report, which is sent again whole when it ends; the
+            # master drops what it has had.
+            message = report.message(0)
+            with self._send_lock:
+                self.data.sendall(pack((*message[:8], {}, b"", [])))
+        self.control.sendall(answer)
+
+
+def run_executor(files: list[int], settings: dict[str, Any], number: int) -> None:
+    """Body of an executor process: set the process up, then serve until the master is gone."""
+    global _in_executor
+    _in_executor = True
+    data, control = (socket.socket(fileno=file) for file in files[:2])
+    import mmap
+
+    page = memoryview(mmap.mmap(files[2], mmap.PAGESIZE)).cast("q")
+    os.close(files[2])
+    log = os.open(f"{settings['run_dir']}/executor-{number}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    import faulthandler
+
+    faulthandler.enable(file=2)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    store = Store(settings["segments"], f"x{number}")
+    interpreter = Interpreter(store, f"{settings['scratch']}/x{number}", number=number, epoch=settings["epoch"])
+    executor = ExecutorProcess(data, control, page, interpreter)
+    sys.stdout = Output(executor, 1)  # type: ignore[assignment]
+    sys.stderr = Output(executor, 2)  # type: ignore[assignment]
+    try:
+        executor.serve()
+    finally:
+        os._exit(0)
+
+
+__all__ = ["LENGTH", "ExecutorProcess", "in_executor", "run_executor"]

@@ -1,0 +1,559 @@
+"""Runs tasks: decodes arguments, calls the function, encodes what it returned or wrote.
+
+One per executor. It does no communication: `node.executor` (a process) and the simulated driver feed it messages of
+`wire.messages` and collect its reports. Tasks run strictly in the order given.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE
+from taskflow.data import serialization
+from taskflow.data.files import COPY_LIMIT, copy_any, fingerprint, remove_any
+from taskflow.data.serialization import FIXED_TYPES, decode_blob, encode, is_plain
+from taskflow.model.errors import MissingOutputError, PicklableStandIn, SerializationError, TaskflowError
+from taskflow.wire.messages import (
+    N_BLOB,
+    N_DICT,
+    N_LIST,
+    N_LOCAL,
+    N_NEW,
+    N_PATH,
+    N_SEGMENT,
+    N_VALUE,
+    P_COPY,
+    P_DIRECT,
+    P_INOUT,
+    P_OUT,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskflow.data.store import Descriptor, Store
+
+Key = tuple[int, int]
+
+
+class MissingInput(Exception):
+    """An input that an earlier task of this executor should have made is not there."""
+
+
+class Report:
+    """What has been done since the last report was sent; the payload of one frame to the master."""
+
+    __slots__ = (
+        "consumed", "costs", "ends", "epoch", "executor", "failed", "gone", "ids", "number", "output", "plain", "published", "rich",
+        "skipped", "starts",
+    )  # fmt: skip
+
+    def __init__(self, number: int, executor: int, epoch: float) -> None:
+        self.number = number
+        self.executor = executor
+        self.epoch = epoch
+        self.plain: dict[int, Any] = {}
+        self.rich: dict[int, list[tuple[int, Any]]] = {}
+        self.failed: list[tuple[int, Any]] = []
+        self.skipped: list[int] = []
+        self.published: dict[Key, Descriptor] = {}
+        self.gone: list[Key] = []
+        self.consumed: list[Key] = []
+        self.costs: dict[int, list[float]] = {}
+        self.ids: list[int] = []
+        self.starts: list[float] = []
+        self.ends: list[float] = []
+        self.output: list[tuple[int, str]] = []
+
+    def message(self, number: int) -> tuple[Any, ...]:
+        """The frame's content. Copies, so that it can be taken while a task is running (see `recall`)."""
+        return (
+            number, dict(self.plain), dict(self.rich), list(self.failed), list(self.skipped), dict(self.published),
+            list(self.gone), list(self.consumed), {key: list(cost) for key, cost in list(self.costs.items())},
+            self._journal_line(), list(self.output),
+        )  # fmt: skip
+
+    def _journal_line(self) -> bytes:
+        """The journal's record of what ended, made here because the master's time is the scarcer."""
+        if not self.ids:
+            return b""
+        ended = set(self.plain)
+        ended.update(self.rich)
+        rows = [
+            (task, round((start - self.epoch) * 1e6), round((end - self.epoch) * 1e6))
+            for task, start, end in zip(self.ids, self.starts, self.ends, strict=True)
+            if task in ended
+        ]
+        record = {
+            "e": "done", "x": self.executor,
+            "ids": [row[0] for row in rows], "starts": [row[1] for row in rows], "ends": [row[2] for row in rows],
+        }  # fmt: skip
+        return json.dumps(record, separators=(",", ":")).encode()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to tell."""
+        return not (
+            self.ids or self.failed or self.skipped or self.published or self.gone or self.consumed or self.output
+        )
+
+
+class Interpreter:
+    """The task-running state of one executor.
+
+    ``held``: large results kept in memory, by key. ``shared``: descriptors of those that were published.
+    ``reports``: sent reports the master has not acknowledged; later tasks of the queue may use results in them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        scratch: str,
+        *,
+        number: int = 0,
+        epoch: float = 0.0,
+        inline_limit: int = serialization.INLINE_LIMIT,
+    ) -> None:
+        self.store = store
+        self.number = number
+        self.epoch = epoch
+        self.scratch = scratch
+        self.inline_limit = inline_limit
+        self.functions: dict[int, Callable[..., Any]] = {}
+        self.broken: dict[int, BaseException] = {}
+        self.names: dict[int, str] = {}
+        self.returns: dict[int, int] = {}
+        self.held: dict[Key, Any] = {}
+        self.movable: set[Key] = set()
+        self.shared: dict[Key, Descriptor] = {}
+        self.reports: deque[Report] = deque()
+        self.report = Report(1, number, epoch)
+
+    # ------------------------------------------------------------------ instructions
+
+    def define(self, functions: list[tuple[int, str, tuple[Any, ...], int]]) -> None:
+        """Make functions known; one that cannot be loaded fails the tasks that call it, not the executor."""
+        for function_id, name, definition, returns in functions:
+            self.names[function_id] = name
+            self.returns[function_id] = returns
+            try:
+                self.functions[function_id] = load_function(definition)
+            except Exception as error:  # noqa: BLE001  reported with each task that needs it
+                self.broken[function_id] = error
+
+    def forget(self, drops: list[Key]) -> None:
+        """The master needs these results no longer."""
+        for key in drops:
+            self.held.pop(key, None)
+            self.shared.pop(key, None)
+            self.movable.discard(key)
+
+    def publish(self, keys: list[Key]) -> None:
+        """Put held results into shared segments."""
+        for key in keys:
+            if key in self.shared:
+                self.report.published[key] = self.shared[key]
+            elif key in self.held:
+                self._publish(key)
+            else:
+                self.report.gone.append(key)
+
+    def _publish(self, key: Key) -> Any:
+        value = self.held.pop(key)
+        descriptor = self.store.write(encode(value, "result"))
+        self.shared[key] = descriptor
+        self.report.published[key] = descriptor
+        return value
+
+    def acknowledged(self, number: int) -> None:
+        """The master has entered the reports up to this number, and every task queued before that has run."""
+        reports = self.reports
+        while reports and reports[0].number <= number:
+            reports.popleft()
+
+    def next_report(self) -> tuple[Any, ...]:
+        """The message to send now; a new report begins."""
+        report = self.report
+        self.reports.append(report)
+        self.report = Report(report.number + 1, self.number, self.epoch)
+        return report.message(report.number)
+
+    # ------------------------------------------------------------------ running
+
+    def run_plain(self, task_id: int, function_id: int, args: tuple[Any, ...]) -> None:
+        """Run a task whose arguments are all plain."""
+        function = self.functions.get(function_id)
+        if function is None:
+            self._fail(task_id, function_id, self.broken[function_id])
+            return
+        returns = self.returns[function_id]
+        try:
+            value = [function(*args)]
+        except BaseException as error:  # noqa: BLE001  whatever a task raises is the main program's to see
+            self._fail(task_id, function_id, error)
+            return
+        if not returns:
+            self.report.plain[task_id] = None
+        elif type(value[0]) in FIXED_TYPES:
+            self.report.plain[task_id] = value[0]
+        else:
+            try:
+                self.report.rich[task_id] = [self._output(value, 0, (task_id, 0), durable=False)]
+            except BaseException as error:  # noqa: BLE001
+                self._fail(task_id, function_id, error)
+
+    def run(
+        self,
+        task_id: int,
+        function_id: int,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        params: tuple[tuple[int | str, tuple[Any, ...]], ...],
+        returns: int,
+        durable: bool,
+    ) -> None:
+        """Run a task with arguments to decode, files, or several outputs."""
+        function = self.functions.get(function_id)
+        if function is None:
+            self._fail(task_id, function_id, self.broken[function_id])
+            return
+        call = Call(self, task_id, args, kwargs)
+        try:
+            try:
+                for where, node in params:
+                    call.bind(where, node)
+            except MissingInput:
+                self.report.skipped.append(task_id)
+                return
+            results = self._returned(function(*call.args, **call.kwargs), returns, function_id)
+            outputs = [
+                self._output(results, index, (task_id, index), durable=durable) for index in range(len(results))
+            ]
+            call.check_untouched()
+            for container, position, target in call.outputs():
+                key = (task_id, len(outputs))
+                if target is None:
+                    outputs.append(self._output(container, position, key, durable=durable))
+                else:
+                    if not os.path.lexists(target):
+                        raise MissingOutputError(self._not_made(function_id, target))
+                    outputs.append((FILE, target))
+            if call.consumed:
+                self.report.consumed.extend(call.consumed)
+            if len(outputs) <= 1 and (not outputs or outputs[0][0] == VALUE):
+                self.report.plain[task_id] = outputs[0][1] if outputs else None
+            else:
+                self.report.rich[task_id] = outputs
+        except BaseException as error:  # noqa: BLE001  whatever a task raises is the main program's to see
+            for key in [key for key in self.held if key[0] == task_id]:
+                del self.held[key]
+            if call.consumed:
+                self.report.consumed.extend(call.consumed)
+            self._fail(task_id, function_id, error)
+        finally:
+            call.clean()
+
+    def _not_made(self, function_id: int, target: str) -> str:
+        return (
+            f"task {self.names[function_id]} ended without making the output {os.path.basename(target)!r} that it "
+            f"declared; write to exactly the path it is given, or declare the parameter as input"
+        )
+
+    def _returned(self, value: Any, returns: int, function_id: int) -> list[Any]:
+        """The returned value as the list of declared results. Surplus items are dropped."""
+        if returns == 0:
+            return []
+        if type(value).__name__ == "generator":
+            value = list(value)
+        if returns == 1:
+            return [value]
+        try:
+            items = list(value)
+        except TypeError:
+            items = []
+        if len(items) < returns:
+            raise MissingOutputError(
+                f"task {self.names[function_id]} declares returns={returns} but returned "
+                f"{f'{len(items)} values' if items else repr(value)[:80]}"
+            )
+        return items[:returns]
+
+    def _output(self, container: Any, position: Any, key: Key, *, durable: bool) -> tuple[int, Any]:
+        """Encode one output; ``container[position]`` is the only reference the caller has to it."""
+        value = container[position]
+        if type(value) in FIXED_TYPES or is_plain(value):
+            return (VALUE, value)
+        if type(value).__name__ == "generator":
+            value = container[position] = list(value)
+        if not durable and _is_bare_array(value) and value.nbytes >= self.inline_limit:
+            nbytes = value.nbytes
+            del value
+            if _is_only_reference(container, position):
+                self.held[key] = container[position]
+                return (HELD, nbytes)
+            value = container[position]
+        encoded = encode(value, f"result {position}" if isinstance(position, int) else "result")
+        if encoded.futures:
+            raise SerializationError("a task returned a future; take its value with compss_wait_on first")
+        if encoded.nbytes < self.inline_limit:
+            return (BLOB, encoded.blob())
+        return (SEGMENT, self.store.write(encoded))
+
+    def _fail(self, task_id: int, function_id: int, error: BaseException) -> None:
+        self.report.failed.append((task_id, encode_error(error)))
+
+    # ------------------------------------------------------------------ inputs made here
+
+    def take_local(self, key: Key, *, movable: bool, writes: bool) -> tuple[Any, bool]:
+        """The value an earlier task of this executor made, as the reader's own copy; and whether it was used up."""
+        if key in self.held:
+            if movable or key in self.movable:
+                self.movable.discard(key)
+                self.shared.pop(key, None)
+                return self.held.pop(key), True
+            # Others will read it too: publish it, and let this reader have the original.
+            return self._publish(key), False
+        if key in self.shared:
+            return self.store.read(self.shared[key]), False
+        task_id, index = key
+        for report in (self.report, *reversed(self.reports)):
+            if index == 0 and task_id in report.plain:
+                return report.plain[task_id], False
+            if task_id in report.rich:
+                state, value = report.rich[task_id][index]
+                if state == VALUE:
+                    return value, False
+                if state == BLOB:
+                    return decode_blob(value), False
+                if state == SEGMENT:
+                    return self.store.read(value), False
+                break
+        raise MissingInput(key)
+
+    def local_path(self, key: Key) -> str:
+        """The file an earlier task of this executor made."""
+        task_id, index = key
+        for report in (self.report, *reversed(self.reports)):
+            if task_id in report.rich:
+                state, value = report.rich[task_id][index]
+                if state == FILE:
+                    return str(value)
+        raise MissingInput(key)
+
+    def scratch_path(self, number: int, name: str) -> str:
+        """A path of that base name in a scratch folder; ``number`` keeps equal names of one task apart."""
+        folder = f"{self.scratch}/{number}"
+        if not os.path.isdir(folder):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        return f"{folder}/{name}"
+
+
+class Call:
+    """The arguments of one task while it runs."""
+
+    def __init__(
+        self, interpreter: Interpreter, task_id: int, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> None:
+        self.interpreter = interpreter
+        self.task_id = task_id
+        self.args: list[Any] = list(args)
+        self.kwargs: dict[str, Any] = dict(kwargs) if kwargs else {}
+        self.consumed: list[Key] = []
+        self._sinks: list[tuple[Any, tuple[Any, ...], str | None]] = []
+        self._copies: list[str] = []
+        self._watched: list[tuple[str, tuple[int, int, int]]] = []
+
+    def bind(self, where: int | str, node: tuple[Any, ...]) -> None:
+        """Decode a node into its argument; remember what it writes."""
+        container: Any = self.kwargs if isinstance(where, str) else self.args
+        container[where] = self._decode(node, container, (where,))
+
+    def _decode(self, node: tuple[Any, ...], root: Any, path: tuple[Any, ...]) -> Any:
+        kind = node[0]
+        value: Any
+        if kind == N_VALUE:
+            value = node[1]
+        elif kind == N_BLOB:
+            value = decode_blob(node[1], [self._decode(part, None, ()) for part in node[2]])
+        elif kind == N_SEGMENT:
+            value = self.interpreter.store.read(node[1], [self._decode(part, None, ()) for part in node[2]])
+        elif kind == N_LOCAL:
+            value, used_up = self.interpreter.take_local(node[1], movable=node[2], writes=node[3])
+            if used_up:
+                self.consumed.append(node[1])
+        elif kind == N_LIST:
+            return self._decode_list(node[1], root, path)
+        elif kind == N_DICT:
+            return self._decode_dict(node[1], root, path)
+        elif kind == N_NEW:
+            value = _empty_instance(node[1])
+        elif kind == N_PATH:
+            return self._prepare_path(node, root, path)
+        else:
+            raise AssertionError(f"unknown node {kind}")
+        if node[-1] and root is not None:
+            self._sinks.append((root, path, None))
+        return value
+
+    def _decode_list(self, nodes: list[tuple[Any, ...]], root: Any, path: tuple[Any, ...]) -> list[Any]:
+        return [self._decode(node, root, (*path, index)) for index, node in enumerate(nodes)]
+
+    def _decode_dict(self, items: list[Any], root: Any, path: tuple[Any, ...]) -> dict[Any, Any]:
+        result: dict[Any, Any] = {}
+        for key_node, value_node in items:
+            key = self._decode(key_node, None, ())
+            if key_node[-1]:
+                self._sinks.append(([key], (0,), None))
+            result[key] = self._decode(value_node, root, (*path, key))
+        return result
+
+    def _prepare_path(self, node: tuple[Any, ...], root: Any, path: tuple[Any, ...]) -> str:
+        _, mode, source, target, directory, writes = node
+        if isinstance(source, tuple):
+            source = self.interpreter.local_path(source)
+        if writes:
+            self._sinks.append((root, path, target))
+        if mode == P_COPY:
+            if not directory and os.path.getsize(source) > COPY_LIMIT:
+                self._watched.append((source, fingerprint(source)))
+                return str(source)
+            copy = self.interpreter.scratch_path(len(self._copies), target)
+            remove_any(copy)
+            copy_any(source, copy, directory=directory)
+            self._copies.append(copy)
+            return copy
+        if mode == P_DIRECT:
+            return str(source)
+        folder = os.path.dirname(target)
+        if not os.path.isdir(folder):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        if mode == P_OUT:
+            remove_any(target)
+        elif mode == P_INOUT:
+            remove_any(target)
+            copy_any(source, target, directory=directory)
+        else:
+            _share(source, target, directory=directory)
+        return str(target)
+
+    def outputs(self) -> Any:
+        """(container, position, path of a file) of each declared output besides the returned values."""
+        for root, path, target in self._sinks:
+            if target is not None:
+                yield None, None, target
+                continue
+            container = root
+            try:
+                for step in path[:-1]:
+                    container = container[step]
+                container[path[-1]]
+            except (LookupError, TypeError):
+                raise MissingOutputError(
+                    f"the task removed element {''.join(f'[{step!r}]' for step in path[1:])} of a collection or "
+                    f"dictionary it was given; their size is fixed"
+                ) from None
+            yield container, path[-1], None
+
+    def check_untouched(self) -> None:
+        """Raise if the task changed a large input file that it was given in place."""
+        for path, before in self._watched:
+            if fingerprint(path) != before:
+                raise TaskflowError(
+                    f"the task changed {path}, which it was given as FILE_IN; declare the parameter as FILE_INOUT"
+                )
+
+    def clean(self) -> None:
+        """Remove private copies and drop all references to the arguments."""
+        for copy in self._copies:
+            remove_any(copy)
+        self._sinks.clear()
+        self.args.clear()
+        self.kwargs.clear()
+
+
+def _share(source: str | None, target: str, *, directory: bool) -> None:
+    """Begin a file that several tasks write at once: exactly one of them copies the source."""
+    if source is None or os.path.lexists(target):
+        return
+    staging = f"{target}.{os.getpid()}"
+    copy_any(source, staging, directory=directory)
+    try:
+        if directory:
+            os.rename(staging, target)  # noqa: PTH104
+        else:
+            os.link(staging, target)
+    except OSError:
+        if not os.path.lexists(target):
+            raise
+    remove_any(staging)
+
+
+def _empty_instance(blob: Any) -> Any:
+    kind = decode_blob(blob)
+    try:
+        return kind()
+    except TypeError:
+        return object()
+
+
+def _is_bare_array(value: Any) -> bool:
+    """Whether it is a numpy array of plain numbers, and not of a subclass."""
+    kind = type(value)
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy" and not value.dtype.hasobject
+
+
+def _is_only_reference(container: Any, position: Any) -> bool:
+    """Whether nobody but ``container`` refers to the array or to the array that it is a view of.
+
+    Only then may it stay in memory as it is: an alias in a task function's globals could change it afterwards.
+    """
+    if sys.getrefcount(container[position]) > _LONE_REFERENCES:
+        return False
+    base = [container[position].base]
+    while type(base[0]).__name__ == "ndarray":
+        # One reference is the view's, one the list's.
+        if sys.getrefcount(base[0]) > _LONE_REFERENCES + 1:
+            return False
+        base = [base[0].base]
+    return True
+
+
+_probe = [object()]
+#: What `sys.getrefcount` says here of an object that only a container refers to.
+_LONE_REFERENCES = sys.getrefcount(_probe[0])
+
+
+def load_function(definition: tuple[Any, ...]) -> Callable[..., Any]:
+    """Get at a task function's code (see `FunctionRecord.definition`)."""
+    if definition[0] == "value":
+        loaded = decode_blob(definition[1])
+    else:
+        loaded = importlib.import_module(definition[1])
+        for name in definition[2].split("."):
+            loaded = getattr(loaded, name)
+    plain: Callable[..., Any] = getattr(loaded, "__taskflow_function__", loaded)
+    return plain
+
+
+def encode_error(error: BaseException) -> tuple[Any, str]:
+    """An exception as (pickle, text of its traceback without the runtime's own frames)."""
+    here = os.path.dirname(os.path.dirname(__file__))
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(here):
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    bare = error.with_traceback(None)
+    try:
+        encoded = encode(bare, "exception")
+        blob = encoded.blob()
+        decode_blob(blob)
+    except Exception:  # noqa: BLE001  a stand-in keeps its type and text
+        blob = encode(PicklableStandIn(f"{type(error).__module__}.{type(error).__qualname__}: {error}"), "exception").blob()
+    return blob, text
+

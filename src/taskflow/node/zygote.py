@@ -1,0 +1,115 @@
+"""The zygote: a small process, without threads, that forks executors and reports how they end.
+
+It is started once per run with a clean interpreter, so executors fork quickly and safely whatever threads the main
+program has. It holds one socket to the master: requests to fork come in (with the executor's sockets attached), notes
+of death go out. When the master is gone it kills what is left and ends.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any
+
+from taskflow.node.executor import run_executor
+
+FILES_PER_EXECUTOR = 3  #: data socket, control socket, page with the running task
+
+
+def main(control_file: int) -> None:
+    """Serve the master's requests on the inherited socket until it closes."""
+    control = socket.socket(fileno=control_file)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    settings: dict[str, Any] = {}
+    children: dict[int, int] = {}
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    poller.register(wake_read, select.POLLIN)
+    while True:
+        poller.poll()
+        with contextlib.suppress(BlockingIOError):
+            os.read(wake_read, 512)
+        _reap(children, control)
+        request, files = _request(control)
+        if request is None:
+            if files is None:
+                break
+            continue
+        if "settings" in request:
+            settings = request["settings"]
+            _prepare(settings)
+            continue
+        number = request["executor"]
+        process = os.fork()
+        if process == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            control.close()
+            os.close(wake_read)
+            os.close(wake_write)
+            os.setpgid(0, 0)
+            run_executor(files or [], settings, number)
+        for file in files or []:
+            os.close(file)
+        children[process] = number
+        _send(control, {"executor": number, "pid": process})
+    for process in children:
+        # Each executor leads a process group, so that what its tasks started goes too.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process, signal.SIGKILL)
+    os._exit(0)
+
+
+def _prepare(settings: dict[str, Any]) -> None:
+    sys.path[:] = settings["path"]
+    sys.argv[:] = settings["argv"]
+    with contextlib.suppress(OSError):
+        os.chdir(settings["cwd"])
+
+
+def _request(control: socket.socket) -> tuple[dict[str, Any] | None, list[int] | None]:
+    """One request and the files that came with it; (None, []) if there is none yet, (None, None) at the end."""
+    try:
+        data, ancillary, _, _ = control.recvmsg(
+            1 << 20, socket.CMSG_SPACE(FILES_PER_EXECUTOR * 4), socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+        )
+    except BlockingIOError:
+        return None, []
+    except ConnectionError:
+        return None, None
+    if not data:
+        return None, None
+    files = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            files.frombytes(content[: len(content) - len(content) % files.itemsize])
+    return json.loads(data), list(files)
+
+
+def _reap(children: dict[int, int], control: socket.socket) -> None:
+    while True:
+        try:
+            process, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if process == 0:
+            return
+        number = children.pop(process, None)
+        if number is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process, signal.SIGKILL)
+            _send(control, {"executor": number, "status": status, "max_rss_kb": usage.ru_maxrss})
+
+
+def _send(control: socket.socket, message: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        control.send(json.dumps(message).encode())

@@ -1,0 +1,552 @@
+"""The running session: all global state of the library is here, nowhere else.
+
+``session`` is None outside a session (and always in executors): task functions are then plain calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskflow._version import __version__
+from taskflow.core.graph import FAILED, FILE, SEGMENT, VALUE, Datum, Group, Version
+from taskflow.data.files import OwnedPath, absolute, move_into_place
+from taskflow.data.serialization import decode_blob
+from taskflow.data.store import shared_memory_folder
+from taskflow.data.tracking import FileDatum, Registry
+from taskflow.drivers.engine import BelowLatch, Latch, QuietLatch, ReadersLatch
+from taskflow.model.errors import NotRunningError, TaskflowError
+from taskflow.observe.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    from taskflow.core.graph import Failure, Task
+    from taskflow.drivers.engine import Engine
+    from taskflow.model.functions import FunctionRecord
+    from taskflow.model.parameters import Direction
+    from taskflow.observe.progress import Progress
+
+#: The session that task calls go to, or None.
+session: Session | None = None
+
+#: Unfinished tasks at which a submitting thread waits until some have ended.
+MAX_PENDING = 200_000
+
+LOG_LEVELS = ("off", "critical", "error", "warning", "info", "debug", "trace")
+
+
+class Session:
+    """One run: its engine, its folder, what the main program has tracked. Made by `start`."""
+
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        engine: str = "local",
+        seed: int | None = None,
+        run_dir: str | os.PathLike[str] | None = None,
+        progress: bool | None = None,
+        max_pending: int = MAX_PENDING,
+        argv: Sequence[str] | None = None,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers must be 1 or more, not {workers}")
+        if max_pending < 1:
+            raise ValueError(f"max_pending must be 1 or more, not {max_pending}")
+        self.workers = workers or usable_cores()
+        self.max_pending = max_pending
+        self.thread = threading.get_ident()
+        argv = list(sys.argv if argv is None else argv)
+        self.id, self.run_dir = _make_run_dir(run_dir, argv)
+        segments = tempfile.mkdtemp(prefix=f"taskflow-{self.id}-", dir=shared_memory_folder())
+        self._segments = segments
+        self.journal = Journal.create(
+            self.run_dir, id=self.id, started=time.time(), argv=argv, python=sys.version.split()[0],
+            taskflow=__version__, workers=self.workers, host=os.uname().nodename, engine=engine,
+        )  # fmt: skip
+        settings = {
+            "path": [os.path.abspath(entry or ".") for entry in sys.path],
+            "argv": argv,
+            "cwd": os.getcwd(),
+            "scratch": f"{self.run_dir}/scratch",
+        }
+        self.engine: Engine = _make_engine(engine, str(self.run_dir), segments, self.journal, self.workers, settings, seed)
+        self.engine.output = _write_output
+        self.task_ids = itertools.count(1)
+        self.datum_ids = itertools.count(1)
+        self.function_ids = itertools.count(1)
+        self.released: deque[Version] = deque()
+        self.registry = Registry(self._release)
+        self.files: dict[str, FileDatum] = {}
+        # Versions that are the user's own file; the path may not change while a pending task reads one.
+        self._at_path: dict[str, weakref.WeakSet[Version]] = {}
+        self.groups: dict[str, Group] = {}
+        self.open_groups = 0
+        self.stopped = False
+        self._local = threading.local()
+        self._progress = _make_progress(self, progress)
+        self._interrupts = _InterruptGuard()
+
+    def __repr__(self) -> str:
+        kernel = self.engine.kernel
+        state = "stopped" if self.stopped else "running"
+        return f"<taskflow session {self.id} {state}, {self.workers} executors, {kernel.unfinished} unfinished tasks>"
+
+    # ------------------------------------------------------------------ tasks
+
+    def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]] = ()) -> None:
+        """Hand a task to the engine. Waits when too many are pending."""
+        engine = self.engine
+        guard = self._interrupts
+        guard.busy = True
+        try:
+            if self.released:
+                self._enter_released()
+            if self.open_groups:
+                task.groups = self.current_groups
+            engine.submit(task, accesses)
+        finally:
+            guard.busy = False
+            if guard.pending:
+                guard.raise_pending()
+        if engine.kernel.unfinished >= self.max_pending:
+            self._wait(BelowLatch(self.max_pending * 9 // 10))
+
+    def register(self, record: FunctionRecord) -> None:
+        """Make a task function known to the engine and the journal."""
+        with self.engine.lock:
+            self.engine.functions[record.id] = record
+            self.journal.write({
+                "e": "fn", "fn": record.id, "name": record.name, "module": record.module, "file": record.file,
+                "line": record.line,
+            })  # fmt: skip
+
+    def _release(self, datum: Datum) -> None:
+        self.released.append(datum.current)
+
+    def _enter_released(self) -> None:
+        with self.engine.lock:
+            kernel = self.engine.kernel
+            while self.released:
+                kernel.released(self.released.popleft())
+
+    # ------------------------------------------------------------------ waiting
+
+    def _wait(self, latch: Any, timeout: float | None = None) -> bool:
+        if self.released:
+            self._enter_released()
+        if self._progress is None or latch.satisfied(self.engine.kernel):
+            return self.engine.wait(latch, timeout)
+        return self._wait_showing(latch, timeout)
+
+    def _wait_showing(self, latch: Any, timeout: float | None) -> bool:
+        """Wait in slices, showing progress between them."""
+        assert self._progress is not None
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            piece = 0.2 if deadline is None else max(0.0, min(0.2, deadline - time.monotonic()))
+            if self.engine.wait(latch, piece):
+                return True
+            self._progress.show(time.monotonic())
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+
+    def wait_versions(self, versions: Sequence[Version], timeout: float | None = None, what: str = "") -> bool:
+        """Wait until the main program can read the versions (or they failed)."""
+        if what:
+            self._note_sync(what, versions)
+        return self._wait(Latch(versions), timeout)
+
+    def _note_sync(self, what: str, versions: Sequence[Version] | None) -> None:
+        record: dict[str, Any] = {"e": "sync", "t": self.engine.now_us(), "what": what}
+        if versions is not None:
+            record["tasks"] = [version.producer_id for version in versions[:1000] if version.producer_id]
+            if not record["tasks"]:
+                return
+        with self.engine.lock:
+            self.journal.write(record)
+
+    def value_of(self, version: Version) -> Any:
+        """The value of a version that is there. Raises the task's exception if it failed."""
+        state = version.state
+        if state == VALUE:
+            return version.value
+        if state == FAILED:
+            self.raise_failure(version.value)
+        if state == SEGMENT:
+            return self.engine.store.read(version.value.descriptor)
+        if state == FILE:
+            return str(version.value)
+        return decode_blob(version.value)
+
+    @staticmethod
+    def raise_failure(failure: Failure) -> None:
+        """Raise a task's exception in the main program."""
+        failure.seen = True
+        error = failure.error
+        if not isinstance(error, Exception):
+            raise TaskflowError(f"a task ended with {type(error).__name__}: {error}") from error.__cause__
+        raise error.with_traceback(None)
+
+    def barrier(self, what: str = "barrier") -> None:
+        """Wait for every task; raise the first failure the main program has not been told of."""
+        self._note_sync(what, None)
+        self._wait(QuietLatch())
+        failure = self.engine.kernel.unseen_failure()
+        if failure is not None:
+            for other in self.engine.kernel.failures:
+                other.seen = True
+            self.raise_failure(failure)
+
+    # ------------------------------------------------------------------ groups
+
+    @property
+    def current_groups(self) -> tuple[Group, ...]:
+        """The groups open in this thread, outermost first."""
+        return getattr(self._local, "groups", ())
+
+    def open_group(self, name: str) -> Group:
+        """Tasks called by this thread from now on belong to the group."""
+        group = self.groups.get(name)
+        if group is None or group.closed:
+            group = self.groups[name] = Group(name)
+        self._local.groups = (*self.current_groups, group)
+        self.open_groups += 1
+        return group
+
+    def close_group(self, group: Group) -> None:
+        """End of the group's block in this thread."""
+        self._local.groups = tuple(other for other in self.current_groups if other is not group)
+        self.open_groups -= 1
+        group.closed = True
+
+    def barrier_group(self, name: str) -> None:
+        """Wait for the tasks of a group; raise their first failure. An unknown name returns at once."""
+        group = self.groups.get(name)
+        if group is None:
+            return
+        with self.engine.lock:
+            self.journal.write({"e": "sync", "t": self.engine.now_us(), "what": "barrier_group", "tasks": []})
+        self._wait(QuietLatch(group))
+        failure = self.engine.kernel.unseen_failure(group)
+        if failure is not None:
+            for other in group.failures:
+                other.seen = True
+            self.raise_failure(failure)
+
+    # ------------------------------------------------------------------ files
+
+    def file_datum(self, path: str | os.PathLike[str], *, directory: bool) -> FileDatum:
+        """The datum of a file; its first version is what lies at the path now."""
+        name = absolute(path)
+        datum = self.files.get(name)
+        if datum is None:
+            number = next(self.datum_ids)
+            version = Version(number, 1, None, 0)
+            version.state = FILE
+            version.value = name
+            datum = self.files[name] = FileDatum(number, version, name, directory=directory)
+            self._at_path.setdefault(name, weakref.WeakSet()).add(version)
+        return datum
+
+    def known_file(self, path: str | os.PathLike[str]) -> FileDatum | None:
+        """The datum of a file that tasks have used, or None."""
+        return self.files.get(absolute(path))
+
+    def bring_back(self, datum: FileDatum, what: str) -> None:
+        """Put the last version of a file at its path, waiting for it; the file is the main program's again."""
+        version = datum.current
+        datum.group = None
+        self.wait_versions([version], what=what)
+        if version.state == FAILED:
+            self.raise_failure(version.value)
+        if isinstance(version.value, OwnedPath):
+            self.free_path(datum, keep=version)
+            self._place(datum, version)
+        self.files.pop(datum.path, None)
+
+    def free_path(self, datum: FileDatum, keep: Version | None = None) -> None:
+        """Wait until no pending task reads the user's own file at the path, so that it may change."""
+        self.free_name(datum.path, keep)
+
+    def free_name(self, path: str, keep: Version | None = None) -> None:
+        """As `free_path`, for a path that may be known or not."""
+        for version in list(self._at_path.pop(path, ())):
+            if version is not keep and version.value == path:
+                self._wait(ReadersLatch(version))
+
+    @staticmethod
+    def _place(datum: FileDatum, version: Version) -> None:
+        owned = version.value
+        shared = version.readers > 0
+        move_into_place(owned.path, datum.path, directory=datum.directory, keep_source=shared)
+        if not shared:
+            owned.give_away()
+            version.value = datum.path
+
+    def bring_back_all(self) -> None:
+        """At the end: every file that tasks wrote to its place. Failed versions leave the user's file as it was."""
+        problems: list[str] = []
+        for datum in list(self.files.values()):
+            version = datum.current
+            if version.state == FILE and isinstance(version.value, OwnedPath) and not datum.deleted:
+                try:
+                    self._place(datum, version)
+                except OSError as error:
+                    problems.append(f"{datum.path}: {error}")
+        self.files.clear()
+        if problems:
+            raise TaskflowError("some results could not be put in place:\n  " + "\n  ".join(problems))
+
+    # ------------------------------------------------------------------ the end
+
+    def stop(self, *, cancel: bool = False, code: int = 0) -> None:
+        """Wait for all tasks (unless ``cancel``), bring files back, end the executors, remove what is temporary.
+
+        Raises the first failure that the main program has not been told of.
+        """
+        if self.stopped:
+            return
+        kernel = self.engine.kernel
+        try:
+            if not cancel:
+                try:
+                    self.barrier("end")
+                finally:
+                    self.bring_back_all()
+        except BaseException:
+            code = code or 1
+            raise
+        finally:
+            self.stopped = True
+            _forget(self)
+            self._interrupts.restore()
+            if self._progress is not None:
+                self._progress.clear()
+            pending = kernel.unfinished
+            done = kernel.submitted - pending
+            self.engine.close(cancel=cancel)
+            if pending:
+                code = code or 1
+            with self.engine.lock:
+                self.journal.write({
+                    "e": "end", "t": self.engine.now_us(), "exit": code, "tasks": done, "failed": kernel.failed_count,
+                })  # fmt: skip
+                self.journal.close()
+            self.registry.clear()
+            shutil.rmtree(self._segments, ignore_errors=True)
+            for folder in ("files", "scratch"):
+                shutil.rmtree(self.run_dir / folder, ignore_errors=True)
+            for log in self.run_dir.glob("*.log"):
+                if not log.stat().st_size:
+                    log.unlink()
+
+
+class _InterruptGuard:
+    """Holds Ctrl-C back while the main thread is inside the kernel, which must not be left half-way."""
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.pending = False
+        self._previous: Any = None
+        if threading.current_thread() is threading.main_thread():
+            previous = signal.getsignal(signal.SIGINT)
+            if callable(previous):
+                self._previous = previous
+                signal.signal(signal.SIGINT, self._interrupted)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        if self.busy:
+            self.pending = True
+        else:
+            self._previous(number, frame)
+
+    def raise_pending(self) -> None:
+        """Deliver the interrupt that was held back."""
+        self.pending = False
+        if self._previous is not None:
+            self._previous(signal.SIGINT, sys._getframe(1))  # noqa: SLF001
+
+    def restore(self) -> None:
+        """Put back the handler found at the start."""
+        if self._previous is not None and threading.current_thread() is threading.main_thread():
+            with contextlib.suppress(ValueError):
+                signal.signal(signal.SIGINT, self._previous)
+        self._previous = None
+
+
+def start(**options: Any) -> Session:
+    """Start a session: from now on, calls of task functions run in parallel.
+
+    Options: ``workers`` (executors; default the usable cores), ``run_dir`` (folder of the run, made if missing),
+    ``progress`` (True, False, or None: on terminals), ``max_pending`` (unfinished tasks at which submission waits),
+    ``engine`` ("local", or "simulated" with ``seed`` for tests on a virtual clock).
+
+    Raises TaskflowError if a session is running already.
+    """
+    global session
+    from taskflow.node.executor import in_executor
+
+    if in_executor():
+        raise TaskflowError("taskflow.start() was called inside a task; a task's body runs without a session")
+    if session is not None:
+        raise TaskflowError(
+            f"a session is running already ({session!r}): under runtask it is started for you; otherwise call "
+            f"taskflow.stop() first"
+        )
+    session = Session(**options)
+    import atexit
+
+    atexit.register(_stop_at_exit)
+    return session
+
+
+def stop(*, cancel: bool = False) -> None:
+    """Stop the session: wait for all tasks, bring results in place, end the executors.
+
+    ``cancel=True`` does not wait: tasks that have not ended are dropped. Does nothing without a session.
+    Raises the exception of the first failed task that the program has not been told of.
+    """
+    if session is not None:
+        session.stop(cancel=cancel)
+
+
+@contextlib.contextmanager
+def running(**options: Any) -> Iterator[Session]:
+    """Session for a ``with`` block; options as for `start`. An exception in the block cancels what is unfinished."""
+    current = start(**options)
+    try:
+        yield current
+    except BaseException:
+        current.stop(cancel=True, code=1)
+        raise
+    current.stop()
+
+
+def require() -> Session:
+    """The running session. Raises NotRunningError if there is none."""
+    if session is None:
+        raise NotRunningError("no session is running: start the program with runtask, or call taskflow.start() first")
+    return session
+
+
+def _forget(ended: Session) -> None:
+    global session
+    if session is ended:
+        session = None
+
+
+def _stop_at_exit() -> None:
+    """A program that ends without `stop`: end the executors, and lose nothing that was asked for."""
+    if session is not None and os.getpid() == _pid:
+        try:
+            session.stop()
+        except Exception as error:  # noqa: BLE001  the interpreter is ending: report, as an exit hook would
+            sys.stderr.write(f"taskflow: {type(error).__name__}: {error}{error.__cause__ or ''}\n")
+            os._exit(1)
+
+
+_pid = os.getpid()
+
+
+def _after_fork_in_child() -> None:
+    """A forked child of the main program is not part of the session."""
+    global session
+    session = None
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def usable_cores() -> int:
+    """Cores this process may use: its affinity mask, and the CPU quota of its control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return max(1, min(cores, quota) if quota is not None else cores)
+
+
+def _cgroup_quota(root: str = "/sys/fs/cgroup") -> int | None:
+    """Whole cores granted by the control group (version 2, then 1), or None without a limit."""
+    try:
+        limit, period = Path(root, "cpu.max").read_text().split()
+        if limit != "max":
+            return max(1, int(limit) // int(period))
+    except (OSError, ValueError):
+        pass
+    try:
+        limit_us = int(Path(root, "cpu", "cpu.cfs_quota_us").read_text())
+        period_us = int(Path(root, "cpu", "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
+    return max(1, limit_us // period_us) if limit_us > 0 and period_us > 0 else None
+
+
+def _make_run_dir(wanted: str | os.PathLike[str] | None, argv: list[str]) -> tuple[str, Path]:
+    """Create the private folder of the run; return the run's id and the folder."""
+    script = Path(argv[0]).stem if argv and argv[0] else "session"
+    label = "".join(char if char.isalnum() or char in "-_" else "_" for char in script)[:40] or "session"
+    identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
+    if wanted is not None:
+        folder = Path(wanted).absolute()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (folder / "journal.jsonl").exists():
+            raise TaskflowError(f"the run folder {folder} already holds a run; name another one")
+        return identity, folder
+    for base in (Path.cwd() / ".taskflow", Path.home() / ".taskflow", Path(tempfile.gettempdir())):
+        folder = base / f"{label}-{identity}"
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+        except OSError:
+            continue
+        return identity, folder
+    raise TaskflowError("no folder for the run can be made; name one with --run-dir (or run_dir=...)")
+
+
+def _make_engine(
+    kind: str, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any], seed: int | None
+) -> Engine:
+    if kind == "local":
+        from taskflow.drivers.live import LiveEngine
+
+        return LiveEngine(run_dir, segments, journal, workers, settings)
+    if kind == "simulated":
+        from taskflow.drivers.simulated import SimulatedEngine
+
+        return SimulatedEngine(run_dir, segments, journal, workers, seed or 0)
+    raise ValueError(f"unknown engine {kind!r}; there are 'local' and 'simulated'")
+
+
+def _make_progress(owner: Session, wanted: bool | None) -> Progress | None:
+    if wanted is False or (wanted is None and not (sys.stderr is not None and sys.stderr.isatty())):
+        return None
+    from taskflow.observe.progress import Counts, Progress
+
+    def counts() -> Counts:
+        kernel = owner.engine.kernel
+        executors = list(kernel.executors.values())
+        running = sum(1 for executor in executors if executor.inflight)
+        done = kernel.submitted - kernel.unfinished - kernel.failed_count
+        return Counts(kernel.submitted, running, done, kernel.failed_count, len(executors))
+
+    return Progress(counts)
+
+
+def _write_output(stream: int, text: str) -> None:
+    target = sys.stdout if stream == 1 else sys.stderr
+    if target is not None:
+        target.write(text)
+        target.flush()
+

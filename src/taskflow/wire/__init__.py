@@ -1,0 +1,1 @@
+"""What travels between the master and its executors, and how it is framed."""
