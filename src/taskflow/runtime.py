@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 import weakref
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from taskflow.data.files import OwnedPath, absolute, move_into_place
 from taskflow.data.serialization import decode_blob
 from taskflow.data.store import shared_memory_folder
 from taskflow.data.tracking import FileDatum, Registry
-from taskflow.drivers.engine import BelowLatch, Latch, QuietLatch, ReadersLatch
+from taskflow.drivers.engine import Latch, QuietLatch, ReadersLatch
 from taskflow.model.errors import NotRunningError, TaskflowError
 from taskflow.observe.journal import Journal
 
@@ -67,7 +66,6 @@ class Session:
         if max_pending < 1:
             raise ValueError(f"max_pending must be 1 or more, not {max_pending}")
         self.workers = workers or usable_cores()
-        self.max_pending = max_pending
         self.thread = threading.get_ident()
         argv = list(sys.argv if argv is None else argv)
         self.id, self.run_dir = _make_run_dir(run_dir, argv)
@@ -85,10 +83,11 @@ class Session:
         }
         self.engine: Engine = _make_engine(engine, str(self.run_dir), segments, self.journal, self.workers, settings, seed)
         self.engine.output = _write_output
+        self.engine.max_pending = max_pending
+        self.submit_plain = self.engine.submit_plain
         self.task_ids = itertools.count(1)
         self.datum_ids = itertools.count(1)
         self.function_ids = itertools.count(1)
-        self.released: deque[Version] = deque()
         self.registry = Registry(self._release)
         self.files: dict[str, FileDatum] = {}
         # Versions that are the user's own file; the path may not change while a pending task reads one.
@@ -98,7 +97,7 @@ class Session:
         self.stopped = False
         self._local = threading.local()
         self._progress = _make_progress(self, progress)
-        self._interrupts = _InterruptGuard()
+        self._interrupts = _InterruptGuard(self.engine)
 
     def __repr__(self) -> str:
         kernel = self.engine.kernel
@@ -109,21 +108,9 @@ class Session:
 
     def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]] = ()) -> None:
         """Hand a task to the engine. Waits when too many are pending."""
-        engine = self.engine
-        guard = self._interrupts
-        guard.busy = True
-        try:
-            if self.released:
-                self._enter_released()
-            if self.open_groups:
-                task.groups = self.current_groups
-            engine.submit(task, accesses)
-        finally:
-            guard.busy = False
-            if guard.pending:
-                guard.raise_pending()
-        if engine.kernel.unfinished >= self.max_pending:
-            self._wait(BelowLatch(self.max_pending * 9 // 10))
+        if self.open_groups:
+            task.groups = self.current_groups
+        self.engine.submit(task, accesses)
 
     def register(self, record: FunctionRecord) -> None:
         """Make a task function known to the engine and the journal."""
@@ -135,19 +122,14 @@ class Session:
             })  # fmt: skip
 
     def _release(self, datum: Datum) -> None:
-        self.released.append(datum.current)
-
-    def _enter_released(self) -> None:
-        with self.engine.lock:
-            kernel = self.engine.kernel
-            while self.released:
-                kernel.released(self.released.popleft())
+        self.engine.released.append(datum.current)
 
     # ------------------------------------------------------------------ waiting
 
     def _wait(self, latch: Any, timeout: float | None = None) -> bool:
-        if self.released:
-            self._enter_released()
+        if self.engine.released:
+            with self.engine.lock:
+                self.engine.enter_released()
         if self._progress is None or latch.satisfied(self.engine.kernel):
             return self.engine.wait(latch, timeout)
         return self._wait_showing(latch, timeout)
@@ -255,10 +237,10 @@ class Session:
         datum = self.files.get(name)
         if datum is None:
             number = next(self.datum_ids)
-            version = Version(number, 1, None, 0)
+            version = Version(number)
             version.state = FILE
             version.value = name
-            datum = self.files[name] = FileDatum(number, version, name, directory=directory)
+            datum = self.files[name] = FileDatum(version, name, directory=directory)
             self._at_path.setdefault(name, weakref.WeakSet()).add(version)
         return datum
 
@@ -356,11 +338,13 @@ class Session:
 
 
 class _InterruptGuard:
-    """Holds Ctrl-C back while the main thread is inside the kernel, which must not be left half-way."""
+    """Holds Ctrl-C back while the kernel is at work: it must not be left half-way.
 
-    def __init__(self) -> None:
-        self.busy = False
-        self.pending = False
+    The interrupt is raised again, by the engine's own thread, as soon as the kernel is at rest.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._previous: Any = None
         if threading.current_thread() is threading.main_thread():
             previous = signal.getsignal(signal.SIGINT)
@@ -369,16 +353,11 @@ class _InterruptGuard:
                 signal.signal(signal.SIGINT, self._interrupted)
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self.busy:
-            self.pending = True
+        if self._engine.lock.locked():
+            self._engine.interrupted = True
+            self._engine.wake()
         else:
             self._previous(number, frame)
-
-    def raise_pending(self) -> None:
-        """Deliver the interrupt that was held back."""
-        self.pending = False
-        if self._previous is not None:
-            self._previous(signal.SIGINT, sys._getframe(1))  # noqa: SLF001
 
     def restore(self) -> None:
         """Put back the handler found at the start."""

@@ -215,10 +215,10 @@ class Binder:
 
     def _new_datum(self, state: int, value: Any) -> Datum:
         number = next(self.session.datum_ids)
-        version = Version(number, 1, None, 0)
+        version = Version(number)
         version.state = state
         version.value = value
-        return Datum(number, version)
+        return Datum(version)
 
     def _root(self, value: Any, name: str) -> Datum:
         """A datum whose first version is the main program's object as it is now."""

@@ -47,7 +47,8 @@ def compss_wait_on(*values: Any, mode: str = "rw", timeout: float | None = None,
         _collect(session, value, found)
     if found:
         for datum in found:
-            datum.group = None
+            if datum.group is not None:
+                datum.group = None
         if not session.wait_versions([datum.current for datum in found], timeout, what="wait_on"):
             raise TimeoutError(f"compss_wait_on: the tasks did not end within {timeout} seconds")
     results = [_resolve(session, value, mode == "r") for value in values]
@@ -143,7 +144,7 @@ def put(value: T) -> Future[T]:
     """
     session = runtime.require()
     number = next(session.datum_ids)
-    version = Version(number, 1, None, 0)
+    version = Version(number)
     if is_plain(value):
         version.state, version.value = VALUE, value
     else:
@@ -157,7 +158,7 @@ def put(value: T) -> Future[T]:
         else:
             store = session.engine.store
             version.state, version.value = SEGMENT, Segment(store.directory, store.write(encoded))
-    return Future(number, version)
+    return Future(version)
 
 
 def future_of(value: T) -> Future[T]:

@@ -39,7 +39,7 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
         if state == PENDING or state == HELD:
             session = runtime.session
             if session is not None:
-                session.released.append(self.current)
+                session.engine.released.append(self.current)
 
     def __repr__(self) -> str:
         state = self.current.state
@@ -76,7 +76,8 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
 
     def _wait(self, timeout: float | None) -> None:
         version = self.current
-        self.group = None
+        if self.group is not None:
+            self.group = None
         if version.state == PENDING or version.state >= HELD:
             session = runtime.session
             if session is None:

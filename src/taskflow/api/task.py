@@ -113,19 +113,17 @@ class TaskFunction:
         quick = self._quick
         plan = self._plan
         frame = sys._getframe(1)
-        if quick and not kwargs and FIXED_TYPES.issuperset(map(type, args)) and plan.least <= len(args) <= plan.most:
-            task = TaskRecord(next(session.task_ids), self._record, args)  # type: ignore[arg-type]
-            task.site = frame.f_code
-            task.offset = frame.f_lasti
+        if quick and not kwargs and not session.open_groups and FIXED_TYPES.issuperset(map(type, args)) and plan.least <= len(args) <= plan.most:
+            task_id = next(session.task_ids)
+            task = TaskRecord(task_id, self._record, args, frame.f_code, frame.f_lasti)  # type: ignore[arg-type]
             if quick == 1:
-                session.submit(task)
+                session.submit_plain(task)
                 return None
-            number = next(session.datum_ids)
-            version = Version(number, 1, task, 0)
             task.returns = 1
+            version = Version(next(session.datum_ids), task, task_id)
             task.writes = (version,)
-            session.submit(task)
-            return Future(number, version)
+            session.submit_plain(task)
+            return Future(version)
         return self._call_fully(session, args, kwargs, frame)
 
     def _call_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -149,18 +147,17 @@ class TaskFunction:
         plan.check(args, kwargs)
         record = self._record
         assert record is not None
-        task = TaskRecord(next(session.task_ids), record, args)
-        task.site = frame.f_code
-        task.offset = frame.f_lasti
-        task.priority = self.priority
+        task = TaskRecord(next(session.task_ids), record, args, frame.f_code, frame.f_lasti)
+        if self.priority:
+            task.priority = True
         count = returns.resolve(self.__taskflow_function__, lambda: plan.arguments(args, kwargs))
         task.returns = count
         accesses = Binder(session, task, plan).bind(args, kwargs)
         results: list[Any] = []
         if count:
-            versions = [Version(next(session.datum_ids), 1, task, index) for index in range(count)]
+            versions = [Version.output(next(session.datum_ids), 1, task, index) for index in range(count)]
             task.writes = versions
-            results = [Future(version.datum_id, version) for version in versions]
+            results = [Future(version) for version in versions]
         session.submit(task, accesses)
         if returns.same:
             return plan.arguments(args, kwargs)[returns.same]

@@ -46,7 +46,8 @@ def register(task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
         if direction is CONCURRENT or direction is COMMUTATIVE:
             _join(task, datum, direction is COMMUTATIVE, reads, writes)
             continue
-        datum.group = None
+        if datum.group is not None:
+            datum.group = None
         if direction is not OUT:
             reads.append(datum.current)
         if direction is OUT or direction is INOUT:
@@ -62,7 +63,7 @@ def write(datum: Datum, producer: Task | None, index: int) -> Version:
     """Make the next version of the datum, the one later accesses will see."""
     datum.current.exposed = False
     datum.versions += 1
-    version = Version(datum.id, datum.versions, producer, index)
+    version = Version.output(datum.id, datum.versions, producer, index)
     datum.current = version
     return version
 
@@ -87,7 +88,7 @@ def _join(task: Task, datum: Datum, commutative: bool, reads: list[Version], wri
         task.exclusive.append((group, len(reads)))
     else:
         number = group.version.number
-    member = Version(datum.id, number, task, len(writes))
+    member = Version.output(datum.id, number, task, len(writes))
     member.exposed = False
     member.group = group
     task.durable = True

@@ -42,14 +42,20 @@ class Datum:
     can name it again; versions live on as long as pending tasks hold them.
     """
 
-    __slots__ = ("current", "deleted", "group", "id", "versions")
+    # Hot and rare attributes: see `Version`.
+    __slots__ = ("__dict__", "current")
 
-    def __init__(self, id: int, current: Version) -> None:
-        self.id = id
+    versions: int = 1
+    group: AccessGroup | None = None
+    deleted: bool = False
+
+    def __init__(self, current: Version) -> None:
         self.current = current
-        self.versions = 1
-        self.group: AccessGroup | None = None
-        self.deleted = False
+
+    @property
+    def id(self) -> int:
+        """Number of the datum, unique in the run."""
+        return self.current.datum_id
 
 
 class Version:
@@ -59,23 +65,37 @@ class Version:
     When it is not exposed and has a single reader, that reader may consume it in place.
     """
 
+    # What every version needs is in slots and set at once. What few need has a default in the class and goes to the
+    # instance's dictionary, which does not exist until then: a run may make millions of these.
     __slots__ = (
-        "__weakref__", "datum_id", "exposed", "group", "index", "number", "producer", "producer_id", "readers",
-        "state", "value", "waiters",
+        "__dict__", "__weakref__", "datum_id", "exposed", "producer", "producer_id", "readers", "state", "value",
+        "waiters",
     )  # fmt: skip
 
-    def __init__(self, datum_id: int, number: int, producer: Task | None, index: int) -> None:
+    number: int = 1
+    index: int = 0
+    group: AccessGroup | None = None
+    producer: Task | None
+
+    def __init__(self, datum_id: int, producer: Task | None = None, producer_id: int = 0) -> None:
         self.datum_id = datum_id
-        self.number = number
         self.producer = producer
-        self.producer_id = 0 if producer is None else producer.id
-        self.index = index
+        self.producer_id = producer_id
         self.state = PENDING
         self.value: Any = None
         self.waiters: list[Any] | None = None
         self.readers = 0
         self.exposed = True
-        self.group: AccessGroup | None = None
+
+    @classmethod
+    def output(cls, datum_id: int, number: int, producer: Task | None, index: int) -> Version:
+        """Any version of a datum, not just a first and only result."""
+        version = cls(datum_id, producer, 0 if producer is None else producer.id)
+        if number != 1:
+            version.number = number
+        if index:
+            version.index = index
+        return version
 
     @property
     def label(self) -> str:
@@ -172,39 +192,50 @@ class Task:
     ``params`` describes the arguments to the drivers and means nothing to the kernel. ``reads`` and ``writes`` are the
     versions accessed, ``missing`` how many of the former are not there. ``exclusive`` lists the commutative groups the
     task takes part in, each with the index of its version in ``reads``. ``deaths`` counts executors that died of it,
-    ``cost`` is the run time in seconds it was booked for on its executor, ``generation`` how many unpublished results
+    ``site`` and ``offset`` say where it was
+    called, ``cost`` is the run time in seconds it was booked for on its executor, ``generation`` how many unpublished results
     lie between it and safe data.
     """
 
+    # Hot and rare attributes: see `Version`.
     __slots__ = (
-        "args", "attempt", "cost", "deaths", "deletes", "durable", "exclusive", "executor", "function", "generation",
-        "groups", "id", "kwargs", "missing", "offset", "params", "priority", "reads", "returns", "site", "state",
-        "writes",
+        "__dict__", "args", "cost", "executor", "function", "id", "missing", "offset", "params", "reads", "returns",
+        "site", "state", "writes",
     )  # fmt: skip
 
-    def __init__(self, id: int, function: FunctionRecord, args: tuple[Any, ...]) -> None:
+    kwargs: dict[str, Any] | None = None
+    groups: tuple[Group, ...] = ()
+    priority: bool = False
+    exclusive: list[tuple[AccessGroup, int]] | None = None
+    deletes: list[str] | None = None
+    durable: bool = False
+    deaths: int = 0
+    generation: int = 1
+
+    reads: tuple[Version, ...] | list[Version]
+    writes: tuple[Version, ...] | list[Version]
+    params: tuple[Any, ...]
+    executor: Executor | None
+
+    def __init__(self, id: int, function: FunctionRecord, args: tuple[Any, ...], site: Any = None, offset: int = 0) -> None:
         self.id = id
         self.function = function
         self.args = args
-        self.kwargs: dict[str, Any] | None = None
-        self.params: tuple[Any, ...] = ()
-        self.reads: tuple[Version, ...] | list[Version] = ()
-        self.writes: tuple[Version, ...] | list[Version] = ()
+        self.site = site
+        self.offset = offset
+        self.params = ()
+        self.reads = ()
+        self.writes = ()
+        self.returns = 0
         self.missing = 0
         self.state = WAITING
-        self.executor: Executor | None = None
-        self.attempt = 0
-        self.deaths = 0
+        self.executor = None
         self.cost = 0.0
-        self.groups: tuple[Group, ...] = ()
-        self.site: Any = None
-        self.offset = 0
-        self.priority = False
-        self.returns = 0
-        self.exclusive: list[tuple[AccessGroup, int]] | None = None
-        self.deletes: list[str] | None = None
-        self.durable = False
-        self.generation = 0
+
+    @property
+    def attempt(self) -> int:
+        """Number of the current execution: one more than the executors that died of the task."""
+        return self.deaths + 1
 
     @property
     def location(self) -> str:

@@ -37,7 +37,16 @@ from taskflow.core.graph import (
     Watch,
 )
 from taskflow.core.lineage import MAX_GENERATION, generation_of, is_lost, retain
-from taskflow.core.placement import Executor, Rotation, booked_cost
+from taskflow.core.placement import (
+    AHEAD_S,
+    CHUNK_S,
+    MAX_QUEUED,
+    PREFETCH_S,
+    SPREAD_EVERY,
+    UNKNOWN_S,
+    Executor,
+    booked_cost,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +65,9 @@ class Master:
 
     def __init__(self) -> None:
         self.executors: dict[int, Executor] = {}
-        self.rotation = Rotation()
+        self.team: list[Executor] = []  # the executors, in the order they are handed tasks
+        self.next_in_team = 0
+        self.ready_limit = 1  # so many ready tasks are worth handing out
         self.ready: deque[Task] = deque()
         self.urgent: deque[Task] = deque()
         self.publishing: dict[tuple[int, int], Version] = {}
@@ -152,15 +163,89 @@ class Master:
                 return
         if task.priority:
             self.urgent.append(task)
-            for executor in self.rotation.executors:
+            for executor in self.team:
                 if not executor.inflight:
                     self.fill(executor)
             return
-        executor = self.rotation.choose(booked_cost(task.function))
-        if executor is None:
-            self.ready.append(task)
+        self.ready.append(task)
+        if len(self.ready) >= self.ready_limit:
+            self.spread()
+
+    def submit_plain(self, task: Task) -> bool:
+        """As `submit` for a task that reads nothing and is in no group; whether tasks were handed out."""
+        self.submitted += 1
+        self.unfinished += 1
+        task.state = READY
+        ready = self.ready
+        ready.append(task)
+        if len(ready) >= self.ready_limit:
+            self.spread()
+            return True
+        return False
+
+    def spread(self) -> None:
+        """Hand ready tasks to the executors in turn, a chunk at a time, until they have no room."""
+        team = self.team
+        ready = self.ready
+        size = len(team)
+        refused = 0
+        while ready and refused < size:
+            self.next_in_team = (self.next_in_team + 1) % size
+            if self._take_ready(team[self.next_in_team], CHUNK_S):
+                refused = 0
+            else:
+                refused += 1
+        self._set_ready_limit()
+
+    def _set_ready_limit(self) -> None:
+        if self.ready:
+            self.ready_limit = 1 << 60  # all are full: `settled` hands out the rest
+        elif all(executor.inflight for executor in self.team):
+            self.ready_limit = SPREAD_EVERY
         else:
-            self._assign(task, executor)
+            self.ready_limit = 1
+
+    def _take_ready(self, executor: Executor, budget: float) -> int:
+        """Give the executor the first ready tasks, up to ``budget`` seconds of work; return how many.
+
+        The loop that hands out independent tasks, so it does what `_assign` does without calling it.
+        """
+        ready = self.ready
+        inflight = executor.inflight
+        outbox = executor.outbox
+        taken = 0
+        spent = 0.0
+        load = executor.load
+        while ready:
+            task = ready[0]
+            mean = task.function.mean_s
+            cost = UNKNOWN_S if mean is None else mean
+            queued = len(inflight)
+            if queued > 1:
+                if load + cost > AHEAD_S or queued >= MAX_QUEUED:
+                    break
+            elif queued == 1 and (cost >= PREFETCH_S or load >= PREFETCH_S):
+                break
+            ready.popleft()
+            taken += 1
+            spent += cost
+            if task.reads:
+                executor.load = load
+                self._assign(task, executor)
+                load = executor.load
+            else:
+                load += cost
+                task.state = ASSIGNED
+                task.executor = executor
+                task.cost = cost
+                inflight[task.id] = task
+                outbox.append(task)
+            if spent >= budget:
+                break
+        executor.load = load
+        if taken:
+            self.dirty[executor.id] = executor
+        return taken
 
     def _home_of(self, task: Task) -> Executor | None:
         """The executor that holds most of the task's input, if any is held."""
@@ -174,9 +259,7 @@ class Master:
 
     def _offer_local(self) -> None:
         """Tasks wait for the executor that has their data: let an idle one have them instead."""
-        if self.rotation.full:
-            return
-        for executor in self.rotation.executors:
+        for executor in self.team:
             if not executor.inflight:
                 self.fill(executor)
 
@@ -193,10 +276,11 @@ class Master:
         task.state = ASSIGNED
         task.executor = executor
         task.cost = cost
-        task.attempt += 1
         if task.reads and not task.durable:
-            task.generation = generation_of(task)
-            task.durable = task.generation >= MAX_GENERATION
+            generation = generation_of(task)
+            if generation > 1:
+                task.generation = generation
+                task.durable = generation >= MAX_GENERATION
         executor.inflight[task.id] = task
         executor.load += cost
         executor.outbox.append(task)
@@ -251,9 +335,8 @@ class Master:
                     return
                 self._assign(local.popleft(), executor)
             elif ready:
-                if not executor.accepts(booked_cost(ready[0].function)):
+                if not self._take_ready(executor, AHEAD_S):
                     return
-                self._assign(ready.popleft(), executor)
             else:
                 break
         if not executor.inflight:
@@ -262,7 +345,7 @@ class Master:
     def _find_work(self, idle: Executor) -> None:
         """Nothing is ready: take over what waits for another executor, or have queued tasks given back."""
         busiest: Executor | None = None
-        for other in self.rotation.executors:
+        for other in self.team:
             if other is idle:
                 continue
             if other.local:
@@ -287,7 +370,7 @@ class Master:
 
     def stalled(self, executor: Executor) -> None:
         """The executor has been silent for long: others, if idle, get what is queued behind its running task."""
-        if len(executor.inflight) > 1 and any(not other.inflight for other in self.rotation.executors):
+        if len(executor.inflight) > 1 and any(not other.inflight for other in self.team):
             self._take_back(executor)
 
     def given_back(self, executor: Executor, task_ids: Iterable[int]) -> None:
@@ -296,10 +379,8 @@ class Master:
         tasks = [task for task in map(executor.inflight.pop, task_ids, _nones()) if task is not None]
         for task in tasks:
             executor.load -= task.cost
-        self.rotation.full = False
         for task in sorted(tasks, key=_by_id):
             task.executor = None
-            task.attempt -= 1
             self._requeue(task)
 
     # ------------------------------------------------------------------ completion
@@ -399,8 +480,11 @@ class Master:
         if not executor.inflight:
             executor.load = 0.0
         if executor.alive:
-            self.rotation.full = False
             self.fill(executor)
+        if self.ready:
+            self.spread()
+        else:
+            self._set_ready_limit()
 
     def learnt(self, function: FunctionRecord, count: int, seconds: float) -> None:
         """Tasks of the function took so long in all."""
@@ -456,7 +540,6 @@ class Master:
         if task is not None:
             executor.load -= task.cost
             task.executor = None
-            task.attempt -= 1
             self._requeue(task)
 
     def _fail(self, task: Task, failure: Failure) -> None:
@@ -492,9 +575,9 @@ class Master:
         """A new executor is ready for work."""
         executor = Executor(executor_id)
         self.executors[executor_id] = executor
-        self.rotation.executors.append(executor)
-        self.rotation.full = False
+        self.team.append(executor)
         self.fill(executor)
+        self._set_ready_limit()
         return executor
 
     def executor_lost(self, executor: Executor, running: int, error: BaseException) -> list[Task]:
@@ -505,8 +588,8 @@ class Master:
         """
         executor.alive = False
         del self.executors[executor.id]
-        self.rotation.executors.remove(executor)
-        self.rotation.full = False
+        self.team.remove(executor)
+        self.ready_limit = 1
         tasks = list(executor.inflight.values())
         executor.inflight.clear()
         executor.outbox.clear()
@@ -525,8 +608,7 @@ class Master:
                     self._fail_anew(task, error)
                     continue
             else:
-                task.attempt -= 1
-            self.rerun_count += 1
+                self.rerun_count += 1
             self._requeue(task)
         orphans = list(executor.local)
         executor.local.clear()
@@ -675,7 +757,7 @@ class Master:
     def cancel_pending(self) -> list[int]:
         """Forget every task that has not been handed to an executor; return their ids (the run is ending)."""
         ids = [task.id for task in (*self.ready, *self.urgent)]
-        for executor in self.rotation.executors:
+        for executor in self.team:
             ids += [task.id for task in (*executor.local, *executor.followers)]
             executor.local.clear()
             executor.followers.clear()

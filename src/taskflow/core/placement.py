@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 AHEAD_S = 0.004  #: seconds of booked work up to which an executor is given more
 UNKNOWN_S = 0.0025  #: what a task of a function that has never run is booked at
 PREFETCH_S = 0.03  #: a second task is queued behind a first one only if shorter than this
-CHUNK_S = 0.0001  #: consecutive tasks go to one executor until this much work is booked, then to the next
+CHUNK_S = 0.0001  #: consecutive tasks go to one executor until this much work is booked, then to the next, so that
+#: neighbours in the program (the two leaves of one pair, say) meet where their successor can follow at once
 MAX_QUEUED = 4000  #: tasks on one executor, however short they are
+SPREAD_EVERY = 32  #: ready tasks that collect before they are handed out, while every executor has work
 
 
 class Executor:
@@ -64,42 +66,3 @@ def booked_cost(function: FunctionRecord) -> float:
     """Seconds a task of this function is booked at."""
     mean = function.mean_s
     return UNKNOWN_S if mean is None else mean
-
-
-class Rotation:
-    """Hands tasks without locality to executors in turn, a chunk at a time.
-
-    Chunks keep neighbours in the program (the two leaves of one pair, say) on one executor, where their successors can
-    follow at once. When all are full, ``full`` spares the search until one has room again.
-    """
-
-    __slots__ = ("booked", "executors", "full", "position")
-
-    def __init__(self) -> None:
-        self.executors: list[Executor] = []
-        self.position = 0
-        self.booked = 0.0
-        self.full = False
-
-    def choose(self, cost: float) -> Executor | None:
-        """The executor for a task booked at ``cost`` seconds, or None if none has room."""
-        if self.full:
-            return None
-        executors = self.executors
-        count = len(executors)
-        if count == 0:
-            return None
-        if self.booked + cost > CHUNK_S:
-            self.position = (self.position + 1) % count
-            self.booked = 0.0
-        for step in range(count):
-            position = (self.position + step) % count
-            executor = executors[position]
-            if executor.accepts(cost):
-                if step:
-                    self.position = position
-                    self.booked = 0.0
-                self.booked += cost
-                return executor
-        self.full = True
-        return None

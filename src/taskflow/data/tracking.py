@@ -30,7 +30,7 @@ class Entry:
         self.weak = weak
 
 
-_probe = [Entry(Datum(0, Version(0, 1, None, 0)), object(), weak=False)]
+_probe = [Entry(Datum(Version(0)), object(), weak=False)]
 #: What `sys.getrefcount` says of an object that only its entry refers to.
 _LONE_REFERENCES = sys.getrefcount(_probe[0].owner)
 
@@ -141,7 +141,7 @@ class FileDatum(Datum):
 
     __slots__ = ("directory", "path")
 
-    def __init__(self, id: int, current: Version, path: str, *, directory: bool) -> None:
-        super().__init__(id, current)
+    def __init__(self, current: Version, path: str, *, directory: bool) -> None:
+        super().__init__(current)
         self.path = path
         self.directory = directory

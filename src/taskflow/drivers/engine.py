@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -140,8 +141,9 @@ class Engine:
         self.functions: dict[int, FunctionRecord] = {}
         self.held: weakref.WeakValueDictionary[tuple[int, int], Version] = weakref.WeakValueDictionary()
         self.output: Callable[[int, str], None] = lambda stream, text: None
-        self.done_count = 0
-        self.on_failure: Callable[[Task, BaseException], None] | None = None
+        self.released: deque[Version] = deque()  # versions that the main program can no longer name
+        self.max_pending = 1 << 60
+        self.interrupted = False  # Ctrl-C came while the kernel was at work; see `wake`
 
     def now_us(self) -> int:
         """Microseconds since the run started, for the journal."""
@@ -166,6 +168,24 @@ class Engine:
     def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
         """Enter a task; what can start is sent at once."""
         raise NotImplementedError
+
+    def submit_plain(self, task: Task) -> None:
+        """As `submit` for a task with nothing but plain arguments, outside groups: the fast lane."""
+        self.submit(task, ())
+
+    def throttle(self) -> None:
+        """Too many tasks are pending: wait until some have ended."""
+        self.wait(BelowLatch(self.max_pending * 9 // 10))
+
+    def wake(self) -> None:
+        """Have ``interrupted`` looked at as soon as the kernel is at rest."""
+
+    def enter_released(self) -> None:
+        """Tell the kernel what the main program has dropped. Called with the lock held."""
+        released = self.released
+        kernel = self.kernel
+        while released:
+            kernel.released(released.popleft())
 
     def record(self, task: Task) -> None:
         """Write the task into the journal."""

@@ -14,6 +14,7 @@ over from the keeper and blocks in ``recv`` itself: that saves a thread switch, 
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import select
@@ -78,7 +79,6 @@ class LiveEngine(Engine):
         self.dying: dict[int, tuple[LiveLink, float]] = {}
         self._next_number = 0
         self._barren_deaths = 0
-        self._submissions = 0
         for _ in range(workers):
             self._start_executor()
         self.keeper = threading.Thread(target=self._keep, name="taskflow-keeper", daemon=True)
@@ -100,27 +100,50 @@ class LiveEngine(Engine):
 
     def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
         """Enter a task in the kernel; send it at once if its executor is idle."""
+        kernel = self.kernel
         with self.lock:
             if self.closing:
                 raise NotRunningError(self._why_closed())
-            kernel = self.kernel
+            if self.released:
+                self.enter_released()
             kernel.submit(task, accesses)
             self.record(task)
-            dirty = kernel.dirty
-            if dirty:
-                for number in list(dirty):
-                    executor = dirty[number]
-                    queued = len(executor.outbox)
-                    if queued == len(executor.inflight) or queued >= SEND_AHEAD or executor.publish:
-                        del dirty[number]
-                        self._send(self.links[number])
+            self._send_some()
             if kernel.cancelled:
                 self._record_cancelled()
-            self._submissions += 1
-            if self._submissions % PUMP_EVERY == 0:
+            if not kernel.submitted % PUMP_EVERY:
                 self._pump(0)
-        if self.kernel.notices:
+        if kernel.notices:
             self._notify()
+        if kernel.unfinished >= self.max_pending:
+            self.throttle()
+
+    def submit_plain(self, task: Task) -> None:
+        """The fast lane: see `Engine.submit_plain`."""
+        kernel = self.kernel
+        with self.lock:
+            if self.closing:
+                raise NotRunningError(self._why_closed())
+            self.journal.submitted(task.id, task.function.id, 0)
+            if kernel.submit_plain(task):
+                if self.released:
+                    self.enter_released()
+                self._send_some()
+            if not kernel.submitted % PUMP_EVERY:
+                self._pump(0)
+        if kernel.unfinished >= self.max_pending:
+            self.throttle()
+
+    def _send_some(self) -> None:
+        """Send what an idle executor should have now, and what has collected; the rest goes with the next report."""
+        dirty = self.kernel.dirty
+        if dirty:
+            for number in list(dirty):
+                executor = dirty[number]
+                queued = len(executor.outbox)
+                if queued == len(executor.inflight) or queued >= SEND_AHEAD or executor.publish:
+                    del dirty[number]
+                    self._send(self.links[number])
 
     def _why_closed(self) -> str:
         if self.crash is not None:
@@ -185,6 +208,8 @@ class LiveEngine(Engine):
                 with self.lock:
                     if self.closing:
                         return
+                    if self.released:
+                        self.enter_released()
                     self._handle(events)
                     self._after_events()
                     timeout = self._patience()
@@ -192,18 +217,25 @@ class LiveEngine(Engine):
                         self.journal.flush()
                 if self.kernel.notices:
                     self._notify()
+                if self.interrupted:
+                    self.interrupted = False
+                    _thread.interrupt_main()
         except BaseException as error:  # noqa: BLE001  whatever it is, nobody may wait for a dead keeper
             self._give_up(error)
+
+    def wake(self) -> None:
+        """Have the keeper look round."""
+        os.eventfd_write(self.wake_file, 1)
 
     def _patience(self) -> float:
         """How long the keeper may sleep: for ever, unless a busy executor should be looked after."""
         if self.dying:
             return 0.05
         kernel = self.kernel
-        if len(kernel.rotation.executors) > 1:
-            for executor in kernel.rotation.executors:
+        if len(kernel.team) > 1:
+            for executor in kernel.team:
                 if not executor.inflight:
-                    if any(len(other.inflight) > 1 and not other.recalling for other in kernel.rotation.executors):
+                    if any(len(other.inflight) > 1 and not other.recalling for other in kernel.team):
                         return STALL_S
                     return -1
         return -1
