@@ -67,6 +67,7 @@ class Master:
         self.executors: dict[int, Executor] = {}
         self.team: list[Executor] = []  # the executors, in the order they are handed tasks
         self.next_in_team = 0
+        self.chunk = CHUNK_S  # seconds of work that the executor whose turn it is may still be given in a row
         self.ready_limit = 1  # so many ready tasks are worth handing out
         self.ready: deque[Task] = deque()
         self.urgent: deque[Task] = deque()
@@ -190,10 +191,19 @@ class Master:
         size = len(team)
         refused = 0
         while ready and refused < size:
-            self.next_in_team = (self.next_in_team + 1) % size
-            if self._take_ready(team[self.next_in_team], CHUNK_S):
+            executor = team[self.next_in_team % size]
+            if not executor.inflight:
+                self.chunk = CHUNK_S
+            elif self.chunk <= 0.0:
+                self.next_in_team = (self.next_in_team + 1) % size
+                self.chunk = CHUNK_S
+                executor = team[self.next_in_team]
+            spent = self._take_ready(executor, self.chunk)
+            if spent:
+                self.chunk -= spent
                 refused = 0
             else:
+                self.chunk = 0.0
                 refused += 1
         self._set_ready_limit()
 
@@ -205,21 +215,20 @@ class Master:
         else:
             self.ready_limit = 1
 
-    def _take_ready(self, executor: Executor, budget: float) -> int:
-        """Give the executor the first ready tasks, up to ``budget`` seconds of work; return how many.
+    def _take_ready(self, executor: Executor, budget: float) -> float:
+        """Give the executor the first ready tasks, up to ``budget`` seconds of work; return how many seconds.
 
         The loop that hands out independent tasks, so it does what `_assign` does without calling it.
         """
         ready = self.ready
         inflight = executor.inflight
         outbox = executor.outbox
-        taken = 0
         spent = 0.0
         load = executor.load
         while ready:
             task = ready[0]
             mean = task.function.mean_s
-            cost = UNKNOWN_S if mean is None else mean
+            cost = UNKNOWN_S if mean is None else mean or 1e-9
             queued = len(inflight)
             if queued > 1:
                 if load + cost > AHEAD_S or queued >= MAX_QUEUED:
@@ -227,7 +236,6 @@ class Master:
             elif queued == 1 and (cost >= PREFETCH_S or load >= PREFETCH_S):
                 break
             ready.popleft()
-            taken += 1
             spent += cost
             if task.reads:
                 executor.load = load
@@ -243,9 +251,9 @@ class Master:
             if spent >= budget:
                 break
         executor.load = load
-        if taken:
+        if spent:
             self.dirty[executor.id] = executor
-        return taken
+        return spent
 
     def _home_of(self, task: Task) -> Executor | None:
         """The executor that holds most of the task's input, if any is held."""

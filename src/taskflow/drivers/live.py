@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from taskflow.drivers.engine import AnyLatch, Engine, Link
 from taskflow.launch.local import ExecutorHandle, LocalNode, describe_end
 from taskflow.model.errors import ExecutorDiedError, NotRunningError
-from taskflow.wire.channel import RECEIVE_BYTES, Unpacker, pack
+from taskflow.wire.channel import Receiver, pack
 from taskflow.wire.messages import C_RECALL
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ class LiveLink(Link):
         super().__init__(executor)
         self.handle = handle
         self.data = handle.data
-        self.unpacker = Unpacker()
+        self.receiver = Receiver(handle.data)
         self.unsent = b""
         self.driven = False  # a waiting thread reads this socket, not the keeper
         self.eof = False
         self.heard = monotonic()
-        self.control_unpacker = Unpacker()
+        self.control = Receiver(handle.control)
 
 
 class LiveEngine(Engine):
@@ -275,20 +275,19 @@ class LiveEngine(Engine):
         """Take in everything the executor has sent, without waiting."""
         while True:
             try:
-                data = link.data.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+                messages = link.receiver.receive(socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except OSError:
-                data = b""
-            if not self._take(link, data) or len(data) < RECEIVE_BYTES:
+                messages = None
+            if not self._take(link, messages) or not link.receiver.full:
                 return
 
-    def _take(self, link: LiveLink, data: bytes) -> bool:
-        """Enter received bytes; an empty piece is the end of the executor."""
-        if not data:
+    def _take(self, link: LiveLink, messages: list[Any] | None) -> bool:
+        """Enter received messages; None is the end of the executor."""
+        if messages is None:
             self._lost(link)
             return False
-        messages = link.unpacker.feed(data)
         if messages:
             for message in messages:
                 self.enter(link, message)
@@ -299,17 +298,17 @@ class LiveEngine(Engine):
 
     def _read_control(self, link: LiveLink) -> None:
         try:
-            data = link.handle.control.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            answers = link.control.receive(socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            answers = None
+        if answers is None:
             with contextlib.suppress(OSError, KeyError):
                 self.poller.unregister(link.handle.control)
                 del self.by_file[link.handle.control.fileno()]
             return
-        for given in link.control_unpacker.feed(data):
+        for given in answers:
             self.kernel.given_back(link.executor, given)
             self.kernel.settled(link.executor)
 
@@ -418,14 +417,14 @@ class LiveEngine(Engine):
         try:
             while True:
                 try:
-                    data = link.data.recv(RECEIVE_BYTES)
+                    messages = link.receiver.receive()
                 except OSError:
-                    data = b""
+                    messages = None
                 with self.lock:
                     self._check()
-                    if not data:
+                    if messages is None:
                         return False  # the keeper sees the end, too
-                    self._take(link, data)
+                    self._take(link, messages)
                     self.flush()
                     done = latch.satisfied(self.kernel)
                     if done:
@@ -544,7 +543,20 @@ class LiveEngine(Engine):
 
     # ------------------------------------------------------------------ the end
 
-    def close(self, *, cancel: bool) -> None:  # noqa: ARG002  executors end with their sockets either way
+    def _take_leave(self) -> None:
+        """Let idle executors tell what they have kept back: the journal's last lines."""
+        for link in self.links.values():
+            with contextlib.suppress(OSError):
+                link.data.shutdown(socket.SHUT_WR)
+        for link in self.links.values():
+            link.data.settimeout(1.0)
+            with contextlib.suppress(OSError):
+                while (messages := link.receiver.receive()) is not None:
+                    for message in messages:
+                        if message[9]:
+                            self.journal.write_raw(message[9])
+
+    def close(self, *, cancel: bool) -> None:
         """Stop the keeper and end every executor process."""
         with self.lock:
             if self.closing and not self.links:
@@ -553,6 +565,8 @@ class LiveEngine(Engine):
             os.eventfd_write(self.wake_file, 1)
         if threading.current_thread() is not self.keeper:
             self.keeper.join(5)
+        if not cancel:
+            self._take_leave()
         for link in self.links.values():
             link.handle.close()
         self.links.clear()

@@ -26,7 +26,7 @@ from typing import Any
 
 from taskflow.data.store import Store
 from taskflow.node.interpreter import Interpreter
-from taskflow.wire.channel import LENGTH, RECEIVE_BYTES, Unpacker, pack, receive_exactly
+from taskflow.wire.channel import Receiver, pack, receive_exactly
 from taskflow.wire.messages import C_RECALL
 
 FLUSH_S = 0.0005
@@ -72,7 +72,7 @@ class ExecutorProcess:
         self.page = page
         self.queue: deque[Any] = deque()
         self.interpreter = interpreter
-        self._unpacker = Unpacker()
+        self._receiver = Receiver(data)
         self._send_lock = threading.Lock()
         self._last_sent = monotonic()
         self._last_look = self._last_sent
@@ -89,7 +89,9 @@ class ExecutorProcess:
         while True:
             if not queue:
                 self._flush()
+                interpreter.tidy()
                 if not self._receive(wait=True):
+                    self._say_goodbye()
                     return
                 start = monotonic()
                 continue
@@ -128,8 +130,9 @@ class ExecutorProcess:
                 cost[1] += took
             mean = means.get(function_id)
             means[function_id] = took if mean is None else mean + (took - mean) * 0.3
-            if end - self._last_sent > FLUSH_S and (len(report.ids) >= 64 or took > SHORT_S):
+            if queue and end - self._last_sent > FLUSH_S and (len(report.ids) >= 64 or took > SHORT_S):
                 self._flush()
+                interpreter.tidy()
                 self._look()
                 end = monotonic()
             start = end
@@ -142,30 +145,34 @@ class ExecutorProcess:
             self.data.sendall(pack(interpreter.next_report()))
         self._last_sent = monotonic()
 
+    def _say_goodbye(self) -> None:
+        """The master has closed its side: tell it what it has not been told."""
+        lines = self.interpreter.journal_lines
+        if lines:
+            with contextlib.suppress(OSError), self._send_lock:
+                self.data.sendall(pack((0, {}, {}, [], [], {}, [], [], {}, b"\n".join(lines), [])))
+
     def _look(self) -> None:
         """See without waiting whether the master has said something."""
         self._receive(wait=False)
         self._last_look = monotonic()
 
     def _receive(self, *, wait: bool) -> bool:
+        """Take in messages; False if the master is gone."""
+        receiver = self._receiver
         try:
-            data = self.data.recv(RECEIVE_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+            messages = receiver.receive(0 if wait else socket.MSG_DONTWAIT)
+            while messages is not None:
+                for message in messages:
+                    self._accept(message)
+                if not receiver.incomplete:
+                    return True
+                messages = receiver.receive()
         except BlockingIOError:
             return True
         except ConnectionResetError:
-            return False
-        if not data:
-            return False
-        missing = 0
-        while True:
-            for message in self._unpacker.feed(data):
-                self._accept(message)
-            missing = self._unpacker.missing
-            if missing <= 0:
-                return True
-            data = self.data.recv(max(missing, RECEIVE_BYTES))
-            if not data:
-                return False
+            pass
+        return False
 
     def _accept(self, message: tuple[Any, ...]) -> None:
         ack, functions, drops, movable, publish, tasks = message
@@ -226,9 +233,8 @@ class ExecutorProcess:
         if not report.empty:
             # A copy: the running task goes on adding to the report, which is sent again whole when it ends; the
             # master drops what it has had.
-            message = report.message(0)
             with self._send_lock:
-                self.data.sendall(pack((*message[:8], {}, b"", [])))
+                self.data.sendall(pack(report.snapshot()))
         self.control.sendall(answer)
 
 
@@ -259,5 +265,3 @@ def run_executor(files: list[int], settings: dict[str, Any], number: int) -> Non
     finally:
         os._exit(0)
 
-
-__all__ = ["LENGTH", "ExecutorProcess", "in_executor", "run_executor"]

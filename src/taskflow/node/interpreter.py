@@ -7,7 +7,6 @@ One per executor. It does no communication: `node.executor` (a process) and the 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 import traceback
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
 
 Key = tuple[int, int]
 
+_LINE = b'{"e":"done","x":%d,"ids":[%b],"starts":[%b],"ends":[%b]}'
+
 
 class MissingInput(Exception):
     """An input that an earlier task of this executor should have made is not there."""
@@ -71,30 +72,35 @@ class Report:
         self.ends: list[float] = []
         self.output: list[tuple[int, str]] = []
 
-    def message(self, number: int) -> tuple[Any, ...]:
-        """The frame's content. Copies, so that it can be taken while a task is running (see `recall`)."""
+    def message(self) -> tuple[Any, ...]:
+        """The frame's content, without the journal's line."""
         return (
-            number, dict(self.plain), dict(self.rich), list(self.failed), list(self.skipped), dict(self.published),
-            list(self.gone), list(self.consumed), {key: list(cost) for key, cost in list(self.costs.items())},
-            self._journal_line(), list(self.output),
+            self.number, self.plain, self.rich, self.failed, self.skipped, self.published, self.gone, self.consumed,
+            self.costs, b"", self.output,
         )  # fmt: skip
 
-    def _journal_line(self) -> bytes:
+    def snapshot(self) -> tuple[Any, ...]:
+        """What is known now, while a task may be running; it will be told again, so costs and output are left out."""
+        return (
+            0, dict(self.plain), dict(self.rich), list(self.failed), list(self.skipped), dict(self.published),
+            list(self.gone), list(self.consumed), {}, b"", [],
+        )  # fmt: skip
+
+    def journal_line(self) -> bytes:
         """The journal's record of what ended, made here because the master's time is the scarcer."""
         if not self.ids:
             return b""
-        ended = set(self.plain)
-        ended.update(self.rich)
-        rows = [
-            (task, round((start - self.epoch) * 1e6), round((end - self.epoch) * 1e6))
-            for task, start, end in zip(self.ids, self.starts, self.ends, strict=True)
-            if task in ended
-        ]
-        record = {
-            "e": "done", "x": self.executor,
-            "ids": [row[0] for row in rows], "starts": [row[1] for row in rows], "ends": [row[2] for row in rows],
-        }  # fmt: skip
-        return json.dumps(record, separators=(",", ":")).encode()
+        epoch = self.epoch
+        ids, starts, ends = self.ids, self.starts, self.ends
+        if self.failed or self.skipped:
+            ended = {*self.plain, *self.rich}
+            kept = [place for place, task in enumerate(ids) if task in ended]
+            ids, starts, ends = ([column[place] for place in kept] for column in (ids, starts, ends))  # type: ignore[assignment]
+        return _LINE % (
+            self.executor, ",".join(map(str, ids)).encode(),
+            ",".join([str(int((start - epoch) * 1e6)) for start in starts]).encode(),
+            ",".join([str(int((end - epoch) * 1e6)) for end in ends]).encode(),
+        )  # fmt: skip
 
     @property
     def empty(self) -> bool:
@@ -133,6 +139,8 @@ class Interpreter:
         self.movable: set[Key] = set()
         self.shared: dict[Key, Descriptor] = {}
         self.reports: deque[Report] = deque()
+        self.journal_lines: list[bytes] = []
+        self._untold: list[Report] = []
         self.report = Report(1, number, epoch)
 
     # ------------------------------------------------------------------ instructions
@@ -178,11 +186,28 @@ class Interpreter:
             reports.popleft()
 
     def next_report(self) -> tuple[Any, ...]:
-        """The message to send now; a new report begins."""
+        """The message to send now; a new report begins.
+
+        The journal's line of what it tells goes with the message after it: see `tidy`.
+        """
         report = self.report
         self.reports.append(report)
         self.report = Report(report.number + 1, self.number, self.epoch)
-        return report.message(report.number)
+        message = report.message()
+        lines = self.journal_lines
+        if lines:
+            message = (*message[:9], b"\n".join(lines), message[10])
+            self.journal_lines = []
+        self._untold.append(report)
+        return message
+
+    def tidy(self) -> None:
+        """Work that can wait until results are on their way: the journal's lines of the reports sent."""
+        for report in self._untold:
+            line = report.journal_line()
+            if line:
+                self.journal_lines.append(line)
+        self._untold.clear()
 
     # ------------------------------------------------------------------ running
 

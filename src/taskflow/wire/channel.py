@@ -23,38 +23,65 @@ def pack(message: Any) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-class Unpacker:
-    """Cuts a byte stream into messages."""
+class Receiver:
+    """Receives from one socket and cuts the stream into messages.
 
-    __slots__ = ("_buffer",)
+    The buffer is kept: a fresh one for each call would be mapped and unmapped by the allocator every time.
+    """
 
-    def __init__(self) -> None:
-        self._buffer = b""
+    __slots__ = ("_buffer", "_filled", "_socket", "_view")
 
-    def feed(self, data: bytes) -> list[Any]:
-        """Add received bytes; return the messages that are complete."""
-        if self._buffer:
-            data = self._buffer + data
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._buffer = bytearray(RECEIVE_BYTES)
+        self._view = memoryview(self._buffer)
+        self._filled = 0
+
+    def receive(self, flags: int = 0) -> list[Any] | None:
+        """Receive once; return the messages that are complete now, or None at the end of the stream.
+
+        Raises BlockingIOError, with ``MSG_DONTWAIT`` in ``flags``, if there is nothing.
+        """
+        count = self._socket.recv_into(self._view[self._filled :], 0, flags)
+        if not count:
+            return None
+        self._filled += count
         messages: list[Any] = []
+        view = self._view
         position = 0
-        total = len(data)
-        while total - position >= LENGTH.size:
-            (length,) = LENGTH.unpack_from(data, position)
+        filled = self._filled
+        while filled - position >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(view, position)
             end = position + LENGTH.size + length
-            if end > total:
+            if end > filled:
+                self._make_room(end - position)
                 break
-            messages.append(pickle.loads(memoryview(data)[position + LENGTH.size : end]))
+            messages.append(pickle.loads(view[position + LENGTH.size : end]))
             position = end
-        self._buffer = data[position:]
+        if position:
+            rest = filled - position
+            if rest:
+                self._view[:rest] = bytes(view[position:filled])
+            self._filled = rest
         return messages
 
+    def _make_room(self, size: int) -> None:
+        """A message does not fit into the buffer: use a larger one."""
+        if size > len(self._buffer):
+            buffer = bytearray(size + RECEIVE_BYTES)
+            buffer[: self._filled] = self._view[: self._filled]
+            self._buffer = buffer
+            self._view = memoryview(buffer)
+
     @property
-    def missing(self) -> int:
-        """Bytes still to come of the message begun, 0 if unknown."""
-        if len(self._buffer) < LENGTH.size:
-            return 0
-        (length,) = LENGTH.unpack_from(self._buffer)
-        return int(LENGTH.size + length - len(self._buffer))
+    def incomplete(self) -> bool:
+        """Whether part of a message has come and the rest has not."""
+        return self._filled > 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the last call may have left something behind."""
+        return self._filled == len(self._buffer)
 
 
 def receive_exactly(sock: socket.socket, count: int) -> bytes:
