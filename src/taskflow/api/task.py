@@ -113,17 +113,34 @@ class TaskFunction:
         quick = self._quick
         plan = self._plan
         frame = sys._getframe(1)
-        if quick and not kwargs and not session.open_groups and FIXED_TYPES.issuperset(map(type, args)) and plan.least <= len(args) <= plan.most:
+        if quick and not kwargs and not session.open_groups and plan.least <= len(args) <= plan.most:
+            places: list[int] = []
+            reads: list[Version] = []
+            if not FIXED_TYPES.issuperset(map(type, args)):
+                for place, value in enumerate(args):
+                    kind = type(value)
+                    if kind in FIXED_TYPES:
+                        continue
+                    if kind is not Future or value.group is not None or value.deleted:
+                        return self._call_fully(session, args, kwargs, frame)
+                    places.append(place)
+                    reads.append(value.current)
+                args = tuple([None if type(value) is Future else value for value in args])
             task_id = next(session.task_ids)
             task = TaskRecord(task_id, self._record, args, frame.f_code, frame.f_lasti)  # type: ignore[arg-type]
             if quick == 1:
+                version = None
+            else:
+                task.returns = 1
+                version = Version(next(session.datum_ids), task, task_id)
+                task.writes = (version,)
+            if places:
+                task.params = tuple(places)
+                task.reads = reads
+                session.submit(task)
+            else:
                 session.submit_plain(task)
-                return None
-            task.returns = 1
-            version = Version(next(session.datum_ids), task, task_id)
-            task.writes = (version,)
-            session.submit_plain(task)
-            return Future(version)
+            return None if version is None else Future(version)
         return self._call_fully(session, args, kwargs, frame)
 
     def _call_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -110,12 +110,15 @@ class ExecutorProcess:
                 report = interpreter.report
                 start = monotonic()
             page[0] = task_id
-            if len(task) == 3:
+            length = len(task)
+            if length == 3:
+                interpreter.run_plain(task_id, function_id, task[2])
+            elif length == 4 and interpreter.fill_in(task[2], task[3]):
                 interpreter.run_plain(task_id, function_id, task[2])
             else:
                 if start - self._last_look > LOOK_S:
                     self._look()
-                interpreter.run(*task)
+                interpreter.run(*(task if length == 7 else (*task[:3], None, task[3], interpreter.returns[function_id], False)))
             page[0] = 0
             end = monotonic()
             took = end - start

@@ -233,6 +233,21 @@ class Interpreter:
             except BaseException as error:  # noqa: BLE001
                 self._fail(task_id, function_id, error)
 
+    def fill_in(self, args: list[Any], inputs: list[tuple[int, tuple[Any, ...]]]) -> bool:
+        """Put plain values made by tasks of this queue into the arguments; False if some input is not so simple."""
+        plain = self.report.plain
+        values = []
+        for _, node in inputs:
+            if node[0] != N_LOCAL:
+                return False
+            maker, index = node[1]
+            if index or maker not in plain:
+                return False
+            values.append(plain[maker])
+        for (place, _), value in zip(inputs, values, strict=True):
+            args[place] = value
+        return True
+
     def run(
         self,
         task_id: int,

@@ -6,7 +6,8 @@ Master to executor, one frame:   (ack, functions, drops, movable, publish, tasks
   drops      keys of held results that are no longer needed
   movable    keys of held results whose only reader may consume them
   publish    keys of held results that others need
-  tasks      [(task id, function id, args)] or
+  tasks      [(task id, function id, args)]: plain arguments only,
+             [(task id, function id, args, inputs)]: inputs are [(position, node)] that are only read, or
              [(task id, function id, args, kwargs, params, returns, durable)]
 
 Executor to master, one frame:   (number, plain, rich, failed, skipped, published, gone, consumed, costs, journal, output)
