@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from taskflow.core.graph import Failure, Task
     from taskflow.drivers.engine import Engine
+    from taskflow.drivers.simulated import Faults
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
     from taskflow.observe.progress import Progress
@@ -56,6 +57,7 @@ class Session:
         workers: int | None = None,
         engine: str = "local",
         seed: int | None = None,
+        faults: Faults | None = None,
         run_dir: str | os.PathLike[str] | None = None,
         progress: bool | None = None,
         max_pending: int = MAX_PENDING,
@@ -81,7 +83,9 @@ class Session:
             "cwd": os.getcwd(),
             "scratch": f"{self.run_dir}/scratch",
         }
-        self.engine: Engine = _make_engine(engine, str(self.run_dir), segments, self.journal, self.workers, settings, seed)
+        self.engine: Engine = _make_engine(
+            engine, str(self.run_dir), segments, self.journal, self.workers, settings, seed, faults
+        )
         self.engine.output = _write_output
         self.engine.max_pending = max_pending
         self.submit_plain = self.engine.submit_plain
@@ -372,7 +376,7 @@ def start(**options: Any) -> Session:
 
     Options: ``workers`` (executors; default the usable cores), ``run_dir`` (folder of the run, made if missing),
     ``progress`` (True, False, or None: on terminals), ``max_pending`` (unfinished tasks at which submission waits),
-    ``engine`` ("local", or "simulated" with ``seed`` for tests on a virtual clock).
+    ``engine`` ("local", or "simulated" on a virtual clock, with ``seed`` and `taskflow.drivers.simulated.Faults`).
 
     Raises TaskflowError if a session is running already.
     """
@@ -413,6 +417,17 @@ def running(**options: Any) -> Iterator[Session]:
         current.stop(cancel=True, code=1)
         raise
     current.stop()
+
+
+@contextlib.contextmanager
+def _without_session() -> Iterator[None]:
+    """Task bodies that run in this process (simulated engine) see no session, like those in executors."""
+    global session
+    kept, session = session, None
+    try:
+        yield
+    finally:
+        session = kept
 
 
 def require() -> Session:
@@ -495,7 +510,8 @@ def _make_run_dir(wanted: str | os.PathLike[str] | None, argv: list[str]) -> tup
 
 
 def _make_engine(
-    kind: str, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any], seed: int | None
+    kind: str, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any], seed: int | None,
+    faults: Faults | None,
 ) -> Engine:
     if kind == "local":
         from taskflow.drivers.live import LiveEngine
@@ -504,7 +520,7 @@ def _make_engine(
     if kind == "simulated":
         from taskflow.drivers.simulated import SimulatedEngine
 
-        return SimulatedEngine(run_dir, segments, journal, workers, seed or 0)
+        return SimulatedEngine(run_dir, segments, journal, workers, seed or 0, faults, _without_session)
     raise ValueError(f"unknown engine {kind!r}; there are 'local' and 'simulated'")
 
 

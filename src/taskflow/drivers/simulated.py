@@ -1,0 +1,451 @@
+"""The simulated driver: the same kernel and the same interpreters, on a virtual clock, in one thread.
+
+Everything that time and chance decide in a real run is drawn from one seeded generator: how long messages and tasks
+take, when executors die and what they had sent by then, which reports arrive twice or after the death of their sender.
+Task bodies really run, in virtual order, so a whole program with dozens of deaths takes milliseconds, and a seed that
+fails replays exactly.
+
+Time passes while the program waits, and a little while it submits. When no event is left and somebody still waits, or
+events go on without any task ending, the run is stuck: that is an error with the state of the kernel, never a hang.
+The program itself must be single-threaded, and wait by `wait` only: no callback comes from another thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import heapq
+import itertools
+import pickle
+import random
+import signal
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from taskflow.data.serialization import INLINE_LIMIT
+from taskflow.data.store import Store
+from taskflow.drivers.engine import Engine, Link
+from taskflow.model.errors import ExecutorDiedError, NotRunningError, TaskflowError
+from taskflow.node.interpreter import Interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskflow.core.graph import Datum, Task
+    from taskflow.core.placement import Executor
+    from taskflow.drivers.engine import AnyLatch
+    from taskflow.model.parameters import Direction
+    from taskflow.observe.journal import Journal
+
+SEND_AHEAD = 16  #: tasks that collect in an outbox before a submission sends them
+STALL_S = 0.005  #: silence of a busy executor after which queued tasks are taken back for idle ones
+MAX_BARREN_EVENTS = 20_000  #: events in a row without any task submitted or ended that count as going in circles
+
+
+class StuckError(TaskflowError):
+    """The program waits for something that cannot happen any more: an error of the runtime itself."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Faults:
+    """What goes wrong in a simulated run and how often. Probabilities are per task or message, times in seconds.
+
+    ``death``: an executor dies before, during or after a task. ``idle_death``: it dies when a message reaches it.
+    ``max_deaths``: as many at most. ``fatal``: one task may kill several executors (and is then reported as failed).
+    ``late`` and ``lost``: what a dying executor has sent arrives after its death is known, or never.
+    ``duplicate``: a report arrives twice. ``delay``: of messages; ``restart``: until a dead executor is replaced.
+    ``task_s``: mean duration of tasks. ``inline_limit``: bytes from which results are held or go to segments.
+    ``steps``: probability that time passes during a submission.
+    """
+
+    death: float = 0.0
+    idle_death: float = 0.0
+    max_deaths: int = 100
+    fatal: bool = False
+    late: float = 0.0
+    lost: float = 0.0
+    duplicate: float = 0.0
+    delay: tuple[float, float] = (20e-6, 200e-6)
+    restart: tuple[float, float] = (1e-4, 1e-2)
+    task_s: float = 1e-3
+    inline_limit: int = INLINE_LIMIT
+    steps: float = 0.25
+
+
+class SimulatedLink(Link):
+    """One simulated executor process and both directions of its connection."""
+
+    def __init__(self, executor: Executor, interpreter: Interpreter) -> None:
+        super().__init__(executor)
+        self.interpreter = interpreter
+        self.queue: deque[Any] = deque()
+        self.inbox: deque[tuple[Any, ...]] = deque()
+        self.running = 0
+        self.busy = False
+        self.dead = False
+        self.cut = False
+        self.heard = 0.0
+        # When the last message of each direction arrives: the next one cannot arrive before it.
+        self.to_executor = 0.0
+        self.to_master = 0.0
+        self.answers = 0.0
+
+
+class SimulatedEngine(Engine):
+    """Runs tasks in this process, in virtual time.
+
+    ``bodies`` makes the context in which task bodies run. ``check`` is called with the engine after every event.
+    """
+
+    def __init__(
+        self,
+        run_dir: str,
+        segments: str,
+        journal: Journal,
+        workers: int,
+        seed: int,
+        faults: Faults | None = None,
+        bodies: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+    ) -> None:
+        super().__init__(run_dir, segments, journal)
+        self.segments = segments
+        self.random = random.Random(seed)  # noqa: S311  chance that can be replayed, no secret
+        self.seed = seed
+        self.faults = faults or Faults()
+        self.bodies = bodies
+        self.check: Callable[[SimulatedEngine], None] | None = None
+        self.now = 0.0
+        self.deaths = 0
+        self.links: dict[int, SimulatedLink] = {}
+        self.closing = False
+        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._order = itertools.count()
+        self._victims: set[int] = set()
+        self._progress: tuple[int, ...] = ()
+        self._barren = 0
+        self._next_number = 0
+        for _ in range(workers):
+            self._join()
+
+    def now_us(self) -> int:
+        """Virtual microseconds since the run started."""
+        return int(self.now * 1e6)
+
+    # ------------------------------------------------------------------ the program's side
+
+    def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
+        """Enter a task; now and then let a little time pass."""
+        kernel = self.kernel
+        with self.lock:
+            if self.closing:
+                raise NotRunningError("the session has been stopped; start a new one before calling tasks")
+            self.enter_released()
+            kernel.submit(task, accesses)
+            self.record(task)
+            for number in list(kernel.dirty):
+                executor = kernel.dirty[number]
+                queued = len(executor.outbox)
+                if queued == len(executor.inflight) or queued >= SEND_AHEAD or executor.publish:
+                    del kernel.dirty[number]
+                    link = self.links.get(number)
+                    if link is not None:
+                        self._send(link)
+            if kernel.cancelled:
+                self._record_cancelled()
+            self._check()
+            while self._events and self.random.random() < self.faults.steps:
+                self._step()
+        self._notify()
+        if kernel.unfinished >= self.max_pending:
+            self.throttle()
+
+    def wait(self, latch: AnyLatch, timeout: float | None = None) -> bool:
+        """Let virtual time pass until the latch is satisfied. Raises StuckError if it never will be."""
+        deadline = None if timeout is None else self.now + timeout
+        while True:
+            with self.lock:
+                if self.closing:
+                    raise NotRunningError("the session was stopped while a thread waited for its tasks")
+                satisfied = latch.satisfied(self.kernel)
+                self.flush()
+                if satisfied:
+                    return True
+                if not self._events:
+                    raise StuckError(f"no event is left, but {self._state(latch)}")
+                if deadline is not None and self._events[0][0] > deadline:
+                    self.now = deadline
+                    return False
+                self._step()
+            self._notify()
+
+    def flush(self) -> None:
+        """Send every outbox and every recall."""
+        kernel = self.kernel
+        while kernel.dirty:
+            number = next(iter(kernel.dirty))
+            del kernel.dirty[number]
+            link = self.links.get(number)
+            if link is not None:
+                self._send(link)
+        for executor, count in kernel.recalls:
+            link = self.links.get(executor.id)
+            if link is not None:
+                self._at(self.now + self._delay(), self._recall, link, count)
+        kernel.recalls.clear()
+
+    def kill(self, number: int) -> None:
+        """Let an executor die now."""
+        self._die(self.links[number])
+
+    def close(self, *, cancel: bool) -> None:  # noqa: ARG002  nothing goes on by itself
+        """Nothing happens any more."""
+        self.closing = True
+        self._events.clear()
+        self.links.clear()
+
+    def _notify(self) -> None:
+        """Do what must not be done while the kernel is at work."""
+        for watch in self.take_notices():
+            watch.callback()
+        if self.interrupted:
+            self.interrupted = False
+            signal.raise_signal(signal.SIGINT)
+
+    # ------------------------------------------------------------------ time
+
+    def _at(self, time: float, event: Callable[..., None], *args: Any) -> None:
+        heapq.heappush(self._events, (time, next(self._order), event, args))
+
+    def _delay(self) -> float:
+        return self.random.uniform(*self.faults.delay)
+
+    def _step(self) -> None:
+        """Let the next event happen."""
+        self.now, _, event, args = heapq.heappop(self._events)
+        event(*args)
+        self.flush()
+        kernel = self.kernel
+        progress = (kernel.submitted, kernel.unfinished, kernel.failed_count, self.deaths)
+        self._barren = self._barren + 1 if progress == self._progress else 0
+        self._progress = progress
+        if self._barren > MAX_BARREN_EVENTS:
+            raise StuckError(f"{self._barren} events passed in which no task ended, and {self._state(None)}")
+        self._check()
+
+    def _check(self) -> None:
+        if self.check is not None:
+            self.check(self)
+
+    def _state(self, latch: AnyLatch | None) -> str:
+        """What a person needs to see when the run is stuck."""
+        kernel = self.kernel
+        lines = [
+            f"{kernel.unfinished} tasks are unfinished (seed {self.seed}, virtual time {self.now:.6f} s, "
+            f"{self.deaths} deaths)"
+        ]
+        if latch is not None:
+            lines.append(f"  waiting: {type(latch).__name__}")
+            versions = getattr(latch, "versions", ())
+            lines += [f"    {version!r} made by {version.producer!r}" for version in versions[:5] if not version.state]
+        lines += [f"  ready: {task!r}" for task in (*kernel.urgent, *kernel.ready)][:6]
+        for executor in kernel.executors.values():
+            lines.append(f"  {executor!r}, recalling={executor.recalling}, outbox={executor.outbox}")
+            for name, tasks in (
+                ("in flight", executor.inflight.values()), ("local", executor.local), ("follows", executor.followers),
+            ):  # fmt: skip
+                for task in list(tasks)[:5]:
+                    lines.append(f"    {name}: {task!r} reads {list(task.reads)[:4]}")
+        lines += [f"  to be published: {version!r}" for version in list(kernel.publishing.values())[:5]]
+        return "\n".join(lines)
+
+    # ------------------------------------------------------------------ messages
+
+    def _send(self, link: SimulatedLink) -> None:
+        message = self.compose(link)
+        if message is None:
+            return
+        link.to_executor = max(link.to_executor, self.now + self._delay())
+        self._at(link.to_executor, self._deliver, link, pickle.dumps(message, 5))
+        self._watch_silence(link)
+
+    def _watch_silence(self, link: SimulatedLink) -> None:
+        link.heard = self.now
+        if len(link.executor.inflight) > 1:
+            self._at(self.now + STALL_S, self._look_after, link, self.now)
+
+    def _look_after(self, link: SimulatedLink, heard: float) -> None:
+        if link.heard == heard and link.executor.alive:
+            self.kernel.stalled(link.executor)
+
+    def _deliver(self, link: SimulatedLink, data: bytes) -> None:
+        """A message reaches the executor, which looks at it when it is between tasks."""
+        if link.dead:
+            return
+        link.inbox.append(pickle.loads(data))
+        if self._may_die(self.faults.idle_death):
+            self._die(link)
+        elif not link.busy:
+            self._proceed(link)
+
+    def _report(self, link: SimulatedLink) -> None:
+        if link.interpreter.report.empty:
+            return
+        data = pickle.dumps(link.interpreter.next_report(), 5)
+        self._post(link, data)
+        if self._chance(self.faults.duplicate):
+            self._at(link.to_master + self._delay() * self.random.choice((0, 1, 20)), self._arrive, link, data)
+
+    def _post(self, link: SimulatedLink, data: bytes) -> None:
+        link.to_master = max(link.to_master, self.now + self._delay())
+        self._at(link.to_master, self._arrive, link, data)
+
+    def _arrive(self, link: SimulatedLink, data: bytes) -> None:
+        """A report reaches the master."""
+        if link.cut:
+            return
+        self.enter(link, pickle.loads(data))
+        self.kernel.settled(link.executor)
+        self._watch_silence(link)
+
+    def _recall(self, link: SimulatedLink, count: int) -> None:
+        """The executor gives back tasks it has not begun, even while it runs one."""
+        if link.dead:
+            return
+        given: list[int] = []
+        kept: list[Any] = []
+        while link.queue and len(given) < count:
+            entry = link.queue.pop()
+            if type(entry) is int:
+                kept.append(entry)
+            else:
+                given.append(entry[0])
+        link.queue.extend(reversed(kept))
+        report = link.interpreter.report
+        if not report.empty:
+            self._post(link, pickle.dumps(report.snapshot(), 5))
+        link.answers = max(link.answers, self.now + self._delay())
+        self._at(link.answers, self._given_back, link, given)
+
+    def _given_back(self, link: SimulatedLink, given: list[int]) -> None:
+        if link.cut:
+            return
+        self.kernel.given_back(link.executor, given)
+        self.kernel.settled(link.executor)
+
+    # ------------------------------------------------------------------ executors
+
+    def _join(self) -> None:
+        number = self._next_number
+        self._next_number += 1
+        store = Store(self.segments, f"x{number}")
+        interpreter = Interpreter(
+            store, f"{self.run_dir}/scratch/x{number}", number=number, inline_limit=self.faults.inline_limit
+        )
+        executor = self.kernel.executor_joined(number)
+        self.links[number] = SimulatedLink(executor, interpreter)
+
+    def _chance(self, probability: float) -> bool:
+        return probability > 0 and self.random.random() < probability
+
+    def _may_die(self, probability: float) -> bool:
+        return self.deaths < self.faults.max_deaths and self._chance(probability)
+
+    def _accept(self, link: SimulatedLink) -> None:
+        interpreter = link.interpreter
+        while link.inbox:
+            ack, functions, drops, movable, publish, tasks = link.inbox.popleft()
+            interpreter.define(functions)
+            interpreter.forget(drops)
+            interpreter.movable.update(movable)
+            if ack:
+                link.queue.append(ack)
+            interpreter.publish(publish)
+            link.queue.extend(tasks)
+
+    def _proceed(self, link: SimulatedLink) -> None:
+        """What the executor does between two tasks."""
+        while True:
+            if not link.queue or self._chance(0.5):
+                self._accept(link)
+            if not link.queue:
+                self._report(link)
+                return
+            entry = link.queue.popleft()
+            if type(entry) is int:
+                link.interpreter.acknowledged(entry)
+                continue
+            if self._chance(0.3):
+                self._report(link)
+                link.interpreter.tidy()
+            self._begin(link, entry)
+            return
+
+    def _begin(self, link: SimulatedLink, entry: tuple[Any, ...]) -> None:
+        link.busy = True
+        link.running = entry[0]
+        duration = self.random.expovariate(1 / self.faults.task_s)
+        if self.random.random() < 0.2:
+            duration *= 10
+        fate = ""
+        if self._may_die(self.faults.death):
+            fate = self.random.choice(("during", "after", "told"))
+            if fate == "during" and not self.faults.fatal:
+                # A task may die with its executor once; it is reported as failed the second time.
+                fate = "after" if entry[0] in self._victims else fate
+                self._victims.add(entry[0])
+        if fate == "during":
+            self._at(self.now + duration * self.random.choice((0.0, 0.5)), self._die, link)
+        else:
+            self._at(self.now + duration, self._finish, link, entry, self.now, fate)
+
+    def _finish(self, link: SimulatedLink, entry: tuple[Any, ...], start: float, fate: str) -> None:
+        if link.dead:
+            return
+        interpreter = link.interpreter
+        task_id, function_id = entry[0], entry[1]
+        with self.bodies():
+            if len(entry) == 3 or (len(entry) == 4 and interpreter.fill_in(entry[2], entry[3])):
+                interpreter.run_plain(*entry[:3])
+            elif len(entry) == 4:
+                interpreter.run(*entry[:3], None, entry[3], interpreter.returns[function_id], False)
+            else:
+                interpreter.run(*entry)
+        link.busy = False
+        link.running = 0
+        report = interpreter.report
+        report.ids.append(task_id)
+        report.starts.append(start)
+        report.ends.append(self.now)
+        cost = report.costs.setdefault(function_id, [0, 0.0])
+        cost[0] += 1
+        cost[1] += self.now - start
+        if fate == "told" or self._chance(0.4):
+            self._report(link)
+        if fate:
+            self._die(link)
+        else:
+            self._proceed(link)
+
+    def _die(self, link: SimulatedLink) -> None:
+        """The executor is gone at once; the master learns of it later, before or after what was on its way."""
+        if link.dead:
+            return
+        link.dead = True
+        self.deaths += 1
+        self._at(self.now + self.random.uniform(*self.faults.restart), self._join)
+        known = self.now + self._delay()
+        if self._chance(self.faults.lost):
+            link.cut = True
+        elif not self._chance(self.faults.late):
+            known = max(known, link.to_master, link.answers)
+        self._at(known, self._bury, link)
+
+    def _bury(self, link: SimulatedLink) -> None:
+        executor = link.executor
+        del self.links[executor.id]
+        self.journal.write({
+            "e": "executor", "t": self.now_us(), "x": executor.id, "pid": 0, "state": "died", "why": "simulated death",
+        })  # fmt: skip
+        task = executor.inflight.get(link.running)
+        where = "" if task is None else f" while it ran task {task.id} {task.function.name} called at {task.location}"
+        self.kernel.executor_lost(executor, link.running, ExecutorDiedError(f"executor {executor.id} died{where}"))
