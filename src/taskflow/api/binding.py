@@ -311,6 +311,7 @@ class Binder:
         if known is None:
             _check_path(path, directory=directory, reads=direction.reads, where=self._where(name))
         datum = self.session.file_datum(path, directory=directory)
+        self.task.durable = True  # run again later for a lost result, it might find other files
         read, write = self._access(datum, direction)
         if direction is Direction.IN_DELETE:
             self._delete_after(datum)

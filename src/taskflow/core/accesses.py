@@ -42,15 +42,18 @@ def register(task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
             )
     reads = list(task.reads)
     writes = list(task.writes)
+    # What a datum was before the task wrote it: a task given one datum twice cannot wait for itself.
+    before: dict[Datum, Version] = {}
     for datum, direction in accesses:
-        if direction is CONCURRENT or direction is COMMUTATIVE:
-            _join(task, datum, direction is COMMUTATIVE, reads, writes)
+        if (direction is CONCURRENT or direction is COMMUTATIVE) and (datum not in before or datum.group is not None):
+            _join(task, datum, direction is COMMUTATIVE, reads, writes, before)
             continue
         if datum.group is not None:
             datum.group = None
         if direction is not OUT:
-            reads.append(datum.current)
-        if direction is OUT or direction is INOUT:
+            reads.append(before.get(datum, datum.current))
+        if direction.writes:
+            before.setdefault(datum, datum.current)
             writes.append(write(datum, task, len(writes)))
         elif direction is IN_DELETE:
             datum.deleted = True
@@ -68,14 +71,19 @@ def write(datum: Datum, producer: Task | None, index: int) -> Version:
     return version
 
 
-def _join(task: Task, datum: Datum, commutative: bool, reads: list[Version], writes: list[Version]) -> None:
+def _join(
+    task: Task, datum: Datum, commutative: bool, reads: list[Version], writes: list[Version],
+    before: dict[Datum, Version],
+) -> None:  # fmt: skip
     group = datum.group
     if group is None or group.commutative is not commutative or (
         commutative and group.function_id != task.function.id
     ):  # fmt: skip
         base = datum.current
         group = AccessGroup(base, write(datum, None, 0), task.function.id, commutative=commutative)
+        base.exposed = True  # members that join later start from it, too
         datum.group = group
+    before.setdefault(datum, group.base)
     group.unfinished += 1
     # An open group has not been read by anyone, so its version may become pending again.
     group.version.state = PENDING

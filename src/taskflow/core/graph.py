@@ -194,7 +194,7 @@ class Task:
     task takes part in, each with the index of its version in ``reads``. ``deaths`` counts executors that died of it,
     ``site`` and ``offset`` say where it was
     called, ``cost`` is the run time in seconds it was booked for on its executor, ``generation`` how many unpublished results
-    lie between it and safe data.
+    lie between it and safe data. ``failure`` is set when it failed as it ran again for lost results.
     """
 
     # Hot and rare attributes: see `Version`.
@@ -211,6 +211,7 @@ class Task:
     durable: bool = False
     deaths: int = 0
     generation: int = 1
+    failure: Failure | None = None
 
     reads: tuple[Version, ...] | list[Version]
     writes: tuple[Version, ...] | list[Version]

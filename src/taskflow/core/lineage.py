@@ -21,8 +21,11 @@ def generation_of(task: Task) -> int:
     """How many unpublished results in a row the task's results would stand on, itself included."""
     deepest = 0
     for version in task.reads:
-        if (version.state == HELD or version.state == GONE) and version.producer is not None:
-            deepest = max(deepest, version.producer.generation)
+        state, producer = version.state, version.producer
+        if producer is None or producer.durable:
+            continue
+        if state == HELD or state == GONE or (not state and producer.function.returns_held):
+            deepest = max(deepest, producer.generation)
     return deepest + 1
 
 

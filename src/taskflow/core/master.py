@@ -22,6 +22,7 @@ from taskflow.core.graph import (
     DONE,
     FAILED,
     FAILED_TASK,
+    FILE,
     GONE,
     HELD,
     PENDING,
@@ -105,10 +106,16 @@ class Master:
         missing = 0
         for version in task.reads:
             state = version.state
-            if state == FAILED:
-                self._fail(task, version.value)
-                return
-            if not state or ((state == GONE or state == HELD) and self._recover_if_lost(version)):
+            if state > SEGMENT and state != FILE:  # held, failed or gone
+                if state != FAILED and is_lost(version):
+                    self._recover(version)
+                    if task.state >= DONE:
+                        return  # the attempt failed another of its inputs, and with it the task
+                    state = version.state
+                if state == FAILED:
+                    self._fail(task, version.value)
+                    return
+            if not state:
                 missing += 1
                 if version.waiters is None:
                     version.waiters = [task]
@@ -273,13 +280,14 @@ class Master:
 
     def _assign(self, task: Task, executor: Executor) -> None:
         for version in task.reads:
-            if version.state == HELD:
-                if version.value.executor is not executor:
+            state = version.state
+            if state == HELD:
+                if version.value.executor is not executor or version.key in self.publishing:
                     self._publish_first(task, executor)
                     return
-                if version.key in self.publishing:
-                    self._publish_first(task, executor)
-                    return
+            elif state > FILE or not (state or task.missing):
+                self._requeue(task)  # an input was lost or failed since the task became ready
+                return
         cost = booked_cost(task.function)
         task.state = ASSIGNED
         task.executor = executor
@@ -301,6 +309,9 @@ class Master:
 
     def _publish_first(self, task: Task, executor: Executor) -> None:
         """Data the task needs are in another executor's memory: have them published, then it is ready again."""
+        if any(is_lost(version) for version in task.reads):
+            self._requeue(task)
+            return
         task.state = WAITING
         for version in task.reads:
             if version.state == HELD and (version.value.executor is not executor or version.key in self.publishing):
@@ -429,6 +440,7 @@ class Master:
         held = False
         for version, (state, value) in zip(task.writes, outputs, strict=True):
             if version is None:
+                held = True  # the task ran again for other results; this one may be held, and need its record
                 continue
             version.state = state
             version.value = value
@@ -515,13 +527,15 @@ class Master:
             version.producer = None
             self._arrived(version)
 
-    def unpublishable(self, key: tuple[int, int]) -> None:
+    def unpublishable(self, executor: Executor, key: tuple[int, int]) -> None:
         """The executor no longer has what it was asked to publish: make it again."""
-        version = self.publishing.pop(key, None)
-        if version is not None and version.state == HELD:
-            version.state = GONE
-            version.value = None
+        version = self.publishing.get(key)
+        if version is None or (version.state == HELD and version.value.executor is not executor):
+            return
+        if version.state == HELD or version.state == GONE:
             self._recover(version)
+        else:
+            del self.publishing[key]
 
     # ------------------------------------------------------------------ failure
 
@@ -542,12 +556,15 @@ class Master:
             group.failures.append(failure)
         self._fail(task, failure)
 
-    def skipped(self, executor: Executor, task_id: int) -> None:
-        """A task sent ahead could not run: an input it was promised was not made there."""
+    def skipped(self, executor: Executor, task_id: int, key: tuple[int, int]) -> None:
+        """A task could not run: the executor does not have the input ``key``, or not any more."""
         task = executor.inflight.pop(task_id, None)
         if task is not None:
             executor.load -= task.cost
             task.executor = None
+            for version in task.reads:
+                if version.state == HELD and version.value.executor is executor and version.key == key:
+                    self.consumed(version)
             self._requeue(task)
 
     def _fail(self, task: Task, failure: Failure) -> None:
@@ -563,6 +580,7 @@ class Master:
             self.unfinished -= 1
             for version in task.writes:
                 if version is None:
+                    task.failure = failure  # a result of an earlier run may get lost yet
                     continue
                 version.state = FAILED
                 version.value = failure
@@ -604,9 +622,9 @@ class Master:
         for task in tasks:
             task.executor = None
             task.state = WAITING
-        for key in [key for key, version in self.publishing.items() if is_lost(version)]:
-            version = self.publishing.pop(key)
-            self._recover(version)
+        for version in list(self.publishing.values()):
+            if is_lost(version):
+                self._recover(version)
         for task in tasks:
             if task.state != WAITING:
                 continue
@@ -632,12 +650,14 @@ class Master:
         """
         task.state = WAITING
         for version in task.reads:
+            if is_lost(version):
+                self._recover(version)
+                if task.state >= DONE:
+                    return  # the attempt failed another of its inputs, and with it the task
             if version.state == FAILED:
                 self._fail(task, version.value)
                 return
-            if is_lost(version):
-                self._recover(version)
-            elif version.state != PENDING or (version.waiters is not None and task in version.waiters):
+            if version.state != PENDING or (version.waiters is not None and task in version.waiters):
                 continue
             task.missing += 1
             if version.waiters is None:
@@ -650,16 +670,17 @@ class Master:
                     group.busy = None
             self._make_ready(task)
 
-    def _recover_if_lost(self, version: Version) -> bool:
-        if is_lost(version):
-            self._recover(version)
-            return True
-        return False
-
     def _recover(self, version: Version) -> None:
-        """Run the producer of a lost version again."""
+        """Run the producer of a lost version again; the version is pending then, or failed."""
         producer = version.producer
         assert producer is not None, f"{version} is lost and nothing is known of its making"
+        self.publishing.pop(version.key, None)
+        if producer.failure is not None:
+            version.state = FAILED
+            version.value = producer.failure
+            version.producer = None
+            self._arrived(version)
+            return
         version.state = PENDING
         version.value = None
         if not isinstance(producer.writes, list):
@@ -737,8 +758,8 @@ class Master:
         if state == HELD or state == GONE:
             if is_lost(version):
                 self._recover(version)
-            else:
-                self._request(version)
+                return version.state == FAILED
+            self._request(version)
             return False
         return True
 

@@ -317,20 +317,12 @@ class Engine:
         number, plain, rich, failed, skipped, published, gone, consumed, costs, journal, output = message
         kernel = self.kernel
         executor = link.executor
+        if not executor.alive or 0 < number <= link.received:
+            return
         if number:
             link.received = number
         for stream, text in output:
             self.output(stream, text)
-        for key in consumed:
-            version = self.held.get(key)
-            if version is not None:
-                kernel.consumed(version)
-        for key, descriptor in published.items():
-            version = self.held.get(key)
-            if version is not None and version.state == HELD and version.value.executor is executor:
-                kernel.published(version, Segment(self.store.directory, descriptor))
-        for key in gone:
-            kernel.unpublishable(key)
         for function_id, (count, seconds) in costs.items():
             kernel.learnt(self.functions[function_id], count, seconds)
         if plain:
@@ -339,12 +331,23 @@ class Engine:
             task = executor.inflight.get(task_id)
             if task is not None:
                 kernel.completed(executor, task_id, self._adopt(executor, task, outputs))
+        # What happened to held results comes after their making, which the same report may tell.
+        for key, descriptor in published.items():
+            version = self.held.get(key)
+            if version is not None and version.state == HELD and version.value.executor is executor:
+                kernel.published(version, Segment(self.store.directory, descriptor))
+        for key in consumed:
+            version = self.held.get(key)
+            if version is not None and version.state == HELD and version.value.executor is executor:
+                kernel.consumed(version)
+        for key in gone:
+            kernel.unpublishable(executor, key)
         for task_id, encoded in failed:
             task = executor.inflight.get(task_id)
             if task is not None:
                 self._fail(executor, task, encoded)
-        for task_id in skipped:
-            kernel.skipped(executor, task_id)
+        for task_id, missing in skipped:
+            kernel.skipped(executor, task_id, missing)
         if journal:
             self.journal.write_raw(journal)
         if kernel.cancelled:
@@ -362,14 +365,21 @@ class Engine:
             if state == SEGMENT:
                 handle = Segment(self.store.directory, value)
             elif state == HELD:
-                handle = Held(executor, (task.id, index), value)
                 version = task.writes[index]
                 if version is not None:
+                    handle = Held(executor, (task.id, index), value)
                     self.held[(task.id, index)] = version
+                elif not self._has(executor, (task.id, index)):
+                    executor.drops.append((task.id, index))  # made again by the way, and not needed
             elif state == FILE:
                 handle = self._adopt_path(task.writes[index], value)
             adopted.append((state, handle))
         return adopted
+
+    def _has(self, executor: Executor, key: tuple[int, int]) -> bool:
+        """Whether a version relies on the executor holding the value."""
+        version = self.held.get(key)
+        return version is not None and version.state == HELD and version.value.executor is executor
 
     @staticmethod
     def _adopt_path(version: Version, path: str) -> OwnedPath:

@@ -282,7 +282,7 @@ class SimulatedEngine(Engine):
         if link.dead:
             return
         link.inbox.append(pickle.loads(data))
-        if self._may_die(self.faults.idle_death):
+        if self._may_die(self.faults.idle_death) and self._may_be_victim(link.running):
             self._die(link)
         elif not link.busy:
             self._proceed(link)
@@ -350,6 +350,14 @@ class SimulatedEngine(Engine):
     def _may_die(self, probability: float) -> bool:
         return self.deaths < self.faults.max_deaths and self._chance(probability)
 
+    def _may_be_victim(self, task_id: int) -> bool:
+        """Whether an executor may die while it runs the task: once only, unless ``fatal``, or the task has failed."""
+        if task_id and not self.faults.fatal:
+            if task_id in self._victims:
+                return False
+            self._victims.add(task_id)
+        return True
+
     def _accept(self, link: SimulatedLink) -> None:
         interpreter = link.interpreter
         while link.inbox:
@@ -389,10 +397,8 @@ class SimulatedEngine(Engine):
         fate = ""
         if self._may_die(self.faults.death):
             fate = self.random.choice(("during", "after", "told"))
-            if fate == "during" and not self.faults.fatal:
-                # A task may die with its executor once; it is reported as failed the second time.
-                fate = "after" if entry[0] in self._victims else fate
-                self._victims.add(entry[0])
+            if fate == "during" and not self._may_be_victim(entry[0]):
+                fate = "after"
         if fate == "during":
             self._at(self.now + duration * self.random.choice((0.0, 0.5)), self._die, link)
         else:

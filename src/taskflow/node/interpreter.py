@@ -46,6 +46,10 @@ _LINE = b'{"e":"done","x":%d,"ids":[%b],"starts":[%b],"ends":[%b]}'
 class MissingInput(Exception):
     """An input that an earlier task of this executor should have made is not there."""
 
+    def __init__(self, key: Key) -> None:
+        super().__init__(key)
+        self.key = key
+
 
 class Report:
     """What has been done since the last report was sent; the payload of one frame to the master."""
@@ -62,7 +66,7 @@ class Report:
         self.plain: dict[int, Any] = {}
         self.rich: dict[int, list[tuple[int, Any]]] = {}
         self.failed: list[tuple[int, Any]] = []
-        self.skipped: list[int] = []
+        self.skipped: list[tuple[int, Key]] = []
         self.published: dict[Key, Descriptor] = {}
         self.gone: list[Key] = []
         self.consumed: list[Key] = []
@@ -80,10 +84,12 @@ class Report:
         )  # fmt: skip
 
     def snapshot(self) -> tuple[Any, ...]:
-        """What is known now, while a task may be running; it will be told again, so costs and output are left out."""
+        """What is known now, while a task may be running; it will be told again.
+
+        Only what has no effect the second time.
+        """
         return (
-            0, dict(self.plain), dict(self.rich), list(self.failed), list(self.skipped), dict(self.published),
-            list(self.gone), list(self.consumed), {}, b"", [],
+            0, dict(self.plain), dict(self.rich), list(self.failed), [], {}, [], [], {}, b"", [],
         )  # fmt: skip
 
     def journal_line(self) -> bytes:
@@ -268,8 +274,9 @@ class Interpreter:
             try:
                 for where, node in params:
                     call.bind(where, node)
-            except MissingInput:
-                self.report.skipped.append(task_id)
+            except MissingInput as missing:
+                self.report.skipped.append((task_id, missing.key))
+                self.report.consumed.extend(call.consumed)
                 return
             results = self._returned(function(*call.args, **call.kwargs), returns, function_id)
             outputs = [

@@ -14,7 +14,7 @@ Executor to master, one frame:   (number, plain, rich, failed, skipped, publishe
   plain      {task id: value} of tasks with at most one output whose value is plain
   rich       {task id: [(version state, value)]}
   failed     [(task id, encoded exception)]
-  skipped    task ids whose promised inputs were not there
+  skipped    [(task id, key of the input that was not there)]
   published  {key: segment descriptor};  gone: keys that could not be published;  consumed: keys used up in place
   costs      {function id: [count, seconds]}
   journal    the journal's line about what ended, already encoded, or nothing
