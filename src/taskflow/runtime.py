@@ -99,6 +99,8 @@ class Session:
         self.groups: dict[str, Group] = {}
         self.open_groups = 0
         self.stopped = False
+        self.launched = False  # by runtask: the main program's end stops the session, and nothing before
+        self.opened = False  # the program itself has called `start` under runtask, and not yet `stop`
         self._local = threading.local()
         self._progress = _make_progress(self, progress)
         self._interrupts = _InterruptGuard(self.engine)
@@ -306,6 +308,9 @@ class Session:
         """
         if self.stopped:
             return
+        if self.launched:
+            self._stop_for_now(cancel=cancel)
+            return
         kernel = self.engine.kernel
         try:
             if not cancel:
@@ -324,7 +329,7 @@ class Session:
                 self._progress.clear()
             pending = kernel.unfinished
             done = kernel.submitted - pending
-            self.engine.close(cancel=cancel)
+            self.engine.close(cancel=cancel or pending > 0)  # after Ctrl-C there is no point in asking busy executors
             if pending:
                 code = code or 1
             with self.engine.lock:
@@ -340,35 +345,62 @@ class Session:
                 if not log.stat().st_size:
                     log.unlink()
 
+    def _stop_for_now(self, *, cancel: bool) -> None:
+        """What `stop` means to a program that runtask has started: the session goes on until the program ends."""
+        self.opened = False
+        if not cancel:
+            try:
+                self.barrier("end")
+            finally:
+                self.bring_back_all()
+
+    def kill(self) -> None:
+        """End the executors at once and take no lock: for a signal's handler that ends this process right after."""
+        for link in getattr(self.engine, "links", {}).copy().values():
+            if link.handle.pid:
+                with contextlib.suppress(OSError):
+                    os.killpg(link.handle.pid, signal.SIGKILL)
+        node = getattr(self.engine, "node", None)
+        if node is not None:
+            node.kill()
+        shutil.rmtree(self._segments, ignore_errors=True)
+
 
 class _InterruptGuard:
-    """Holds Ctrl-C back while the kernel is at work: it must not be left half-way.
+    """Holds Ctrl-C (and SIGTERM, if it has a handler) back while the kernel is at work: it must not be left half-way.
 
     The interrupt is raised again, by the engine's own thread, as soon as the kernel is at rest.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._previous: Any = None
+        self._previous: dict[int, Any] = {}
+        self._late = 0  # the signal that was held back
         if threading.current_thread() is threading.main_thread():
-            previous = signal.getsignal(signal.SIGINT)
-            if callable(previous):
-                self._previous = previous
-                signal.signal(signal.SIGINT, self._interrupted)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                previous = signal.getsignal(number)
+                if callable(previous):
+                    self._previous[number] = previous
+                    signal.signal(number, self._interrupted)
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         if self._engine.lock.locked():
+            self._late = max(self._late, number)
             self._engine.interrupted = True
             self._engine.wake()
-        else:
-            self._previous(number, frame)
+            return
+        # The engine's thread can raise SIGINT only, whatever it was.
+        number, self._late = max(self._late, number), 0
+        previous = self._previous.get(number)
+        if previous is not None:
+            previous(number, frame)
 
     def restore(self) -> None:
-        """Put back the handler found at the start."""
-        if self._previous is not None and threading.current_thread() is threading.main_thread():
-            with contextlib.suppress(ValueError):
-                signal.signal(signal.SIGINT, self._previous)
-        self._previous = None
+        """Put back the handlers found at the start."""
+        if threading.current_thread() is threading.main_thread():
+            for number, previous in self._previous.items():
+                if signal.getsignal(number) == self._interrupted:  # the program may have set its own
+                    signal.signal(number, previous)
 
 
 def start(**options: Any) -> Session:
@@ -378,6 +410,8 @@ def start(**options: Any) -> Session:
     ``progress`` (True, False, or None: on terminals), ``max_pending`` (unfinished tasks at which submission waits),
     ``engine`` ("local", or "simulated" on a virtual clock, with ``seed`` and `taskflow.drivers.simulated.Faults`).
 
+    In a program run by runtask the session of runtask is returned; its options hold.
+
     Raises TaskflowError if a session is running already.
     """
     global session
@@ -386,10 +420,10 @@ def start(**options: Any) -> Session:
     if in_executor():
         raise TaskflowError("taskflow.start() was called inside a task; a task's body runs without a session")
     if session is not None:
-        raise TaskflowError(
-            f"a session is running already ({session!r}): under runtask it is started for you; otherwise call "
-            f"taskflow.stop() first"
-        )
+        if session.launched and not session.opened:
+            session.opened = True
+            return session
+        raise TaskflowError(f"a session is running already ({session!r}): call taskflow.stop() first")
     session = Session(**options)
     import atexit
 
@@ -401,7 +435,8 @@ def stop(*, cancel: bool = False) -> None:
     """Stop the session: wait for all tasks, bring results in place, end the executors.
 
     ``cancel=True`` does not wait: tasks that have not ended are dropped. Does nothing without a session.
-    Raises the exception of the first failed task that the program has not been told of.
+    Raises the exception of the first failed task that the program has not been told of. In a program run by runtask
+    the session goes on: this waits for the tasks and brings results in place.
     """
     if session is not None:
         session.stop(cancel=cancel)

@@ -17,6 +17,7 @@ from taskflow.data.files import absolute
 from taskflow.data.serialization import FIXED_TYPES, INLINE_LIMIT, Encoded, encode, is_plain
 from taskflow.data.store import Segment
 from taskflow.data.tracking import FileDatum
+from taskflow.model.errors import SerializationError
 from taskflow.model.parameters import Direction, Kind, Parameter
 from taskflow.wire.messages import N_BLOB, N_DICT, N_LIST, N_NEW, N_PATH, N_READ, N_SEGMENT, N_VALUE
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 Node = tuple[Any, ...]
 PLAIN = Parameter()
 _NESTED_TYPES = (list, tuple, set, frozenset, bytearray)
+#: Defaults of these types travel with each call: executors must not share one that a task may change.
+_MUTABLE_TYPES = (list, dict, set, bytearray)
 
 
 class Plan:
@@ -67,11 +70,36 @@ class Plan:
         self.least = sum(1 for name in self.positional if name in self.required)
         self.most = len(self.positional) if self.varargs is None else 1 << 30
         keyword_only = self.required - set(self.positional)
+        self.defaults = {
+            name: parameter.default
+            for name, parameter in self.signature.parameters.items()
+            if self._default_travels(name, parameter.default)
+        }
         self.plain = (
             not keyword_only
+            and not self.defaults
             and all(_is_plain_parameter(parameter) for parameter in self.by_name.values())
             and (self.varargs is None or _is_plain_parameter(self.varargs))
         )
+
+    def _default_travels(self, name: str, default: Any) -> bool:
+        """Whether a default is bound like an argument when it is used: a path, a tracked or a mutable object."""
+        if default is inspect.Parameter.empty or default is None or name not in self.by_name:
+            return False
+        return type(default) in _MUTABLE_TYPES or not _is_plain_parameter(self.by_name[name])
+
+    def completed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a call together with the defaults that travel."""
+        given = self.signature.bind(*args, **kwargs).arguments
+        for name, default in self.defaults.items():
+            if name in given:
+                continue
+            if self.signature.parameters[name].kind is inspect.Parameter.POSITIONAL_ONLY:
+                for earlier in self.positional[len(args) : self.positional.index(name) + 1]:
+                    args = (*args, self.signature.parameters[earlier].default)
+            else:
+                kwargs[name] = default
+        return args, kwargs
 
     def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Raise TypeError, as a plain call would, if the arguments do not fit the signature."""
@@ -124,7 +152,10 @@ class Binder:
                 name = f"args[{position}]"
             if type(value) in FIXED_TYPES and parameter.kind is Kind.OBJECT:
                 continue
-            node = self._node(value, parameter, name)
+            try:
+                node = self._node(value, parameter, name)
+            except SerializationError as error:
+                raise self._cannot_travel(error, name, f"args[{position}]") from error
             if node[0] == N_VALUE:
                 plain[position] = node[1]
             else:
@@ -134,7 +165,10 @@ class Binder:
         if kwargs:
             plain_keywords: dict[str, Any] = {}
             for name, value in kwargs.items():
-                node = self._node(value, plan.by_name.get(name, PLAIN), name)
+                try:
+                    node = self._node(value, plan.by_name.get(name, PLAIN), name)
+                except SerializationError as error:
+                    raise self._cannot_travel(error, name, f"kwargs[{name!r}]") from error
                 if node[0] == N_VALUE:
                     plain_keywords[name] = node[1]
                 else:
@@ -142,6 +176,11 @@ class Binder:
             self.task.kwargs = plain_keywords
         self.task.params = tuple(params)
         return self.accesses
+
+    def _cannot_travel(self, error: SerializationError, name: str, root: str) -> SerializationError:
+        """The error with the argument named by its place in the call: ``args[1].model.lock``."""
+        path = error.path.replace(name, root, 1) if error.path.startswith(name) else error.path
+        return SerializationError.at(path, f"{self._where(name)} cannot be sent: {path} {error.reason}", error.reason)
 
     def _where(self, name: str) -> str:
         return f"argument {name!r} of task {self.plan.name}"
@@ -186,6 +225,12 @@ class Binder:
         if is_plain(value):
             return (N_VALUE, value, False)
         if direction is Direction.IN or direction is Direction.IN_DELETE:
+            registry = self.session.registry
+            if registry and registry.has_cells(value):
+                # A collection whose elements tasks wrote: what counts are their versions.
+                if isinstance(value, dict):
+                    return self._dictionary(value, PLAIN, None, name)
+                return self._collection(value, PLAIN, None, name)
             return self._snapshot(value, name)
         if direction is Direction.OUT:
             datum = self._new_datum(VALUE, None)
@@ -203,7 +248,7 @@ class Binder:
 
     def _snapshot(self, value: Any, name: str) -> Node:
         """An IN object that no task writes: its value as it is now."""
-        encoded = encode(value, name)
+        encoded = encode(value, name, self.session.registry)
         hidden = tuple(self._access(future, Direction.IN)[0] for future in encoded.futures)
         if encoded.nbytes < INLINE_LIMIT:
             return (N_BLOB, encoded.blob(), hidden, False)
@@ -224,7 +269,7 @@ class Binder:
         """A datum whose first version is the main program's object as it is now."""
         if is_plain(value):
             return self._new_datum(VALUE, value)
-        encoded = encode(value, name)
+        encoded = encode(value, name, self.session.registry)
         if encoded.futures:
             # Its value is only complete once the tasks behind these futures have ended: a task puts it together.
             from taskflow.api.task import assembled
@@ -312,10 +357,10 @@ class Binder:
             _check_path(path, directory=directory, reads=direction.reads, where=self._where(name))
         datum = self.session.file_datum(path, directory=directory)
         self.task.durable = True  # run again later for a lost result, it might find other files
+        base = f"{datum.current.label}.IT" if parameter.keep_rename else os.path.basename(path)
         read, write = self._access(datum, direction)
         if direction is Direction.IN_DELETE:
             self._delete_after(datum)
-        base = "" if parameter.keep_rename else os.path.basename(path)
         return (N_PATH, direction, read, write, directory, base)
 
     def _delete_after(self, datum: FileDatum) -> None:

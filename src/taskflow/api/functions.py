@@ -148,7 +148,7 @@ def put(value: T) -> Future[T]:
     if is_plain(value):
         version.state, version.value = VALUE, value
     else:
-        encoded = encode(value, "value")
+        encoded = encode(value, "value", session.registry)
         if encoded.futures:
             from taskflow.api.task import assembled
 

@@ -162,6 +162,8 @@ class TaskFunction:
                 if name == "returns":
                     returns = parse_returns(value, self.__taskflow_function__)
         plan.check(args, kwargs)
+        if plan.defaults:
+            args, kwargs = plan.completed(args, kwargs)
         record = self._record
         assert record is not None
         task = TaskRecord(next(session.task_ids), record, args, frame.f_code, frame.f_lasti)

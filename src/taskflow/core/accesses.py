@@ -52,10 +52,12 @@ def register(task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
             datum.group = None
         if direction is not OUT:
             reads.append(before.get(datum, datum.current))
-        if direction.writes:
+        if direction is IN:
+            continue
+        if direction is not IN_DELETE:
             before.setdefault(datum, datum.current)
             writes.append(write(datum, task, len(writes)))
-        elif direction is IN_DELETE:
+        else:
             datum.deleted = True
             datum.current.exposed = False
     task.reads = reads

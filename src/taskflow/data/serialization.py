@@ -11,7 +11,7 @@ import io
 import pickle
 import threading
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cloudpickle
 
@@ -29,11 +29,26 @@ FIXED_TYPES = frozenset({int, float, bool, type(None), complex})
 PLAIN_TEXT_LIMIT = 4096
 
 
+class Tracked(Protocol):
+    """Knows the objects that stand for data of tasks (see `data.tracking.Registry`)."""
+
+    containers: set[int]
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        ...
+
+    def find(self, value: Any) -> Any:
+        """The datum an object stands for, or None."""
+        ...
+
+
 class _State(threading.local):
     """What is being pickled or unpickled in this thread."""
 
     collected: list[Any] | None = None
     hidden: Sequence[Any] = ()
+    tracked: Tracked | None = None
 
 
 _state = _State()
@@ -63,7 +78,29 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is types.GeneratorType:
             return _generate, (list(obj),)
+        tracked = _state.tracked
+        if tracked is not None:
+            datum = tracked.find(obj)
+            if datum is not None:
+                return note_future(datum)
         return super().reducer_override(obj)
+
+
+class _ContainerPickler(_Pickler):
+    """Also sees lists, dictionaries and sets, which the pickler otherwise writes without asking."""
+
+    def persistent_id(self, obj: Any) -> int | None:
+        tracked = _state.tracked
+        if tracked is not None and id(obj) in tracked.containers:
+            datum = tracked.find(obj)
+            if datum is not None:
+                return note_future(datum)[1][0]
+        return None
+
+
+class _ContainerUnpickler(pickle.Unpickler):
+    def persistent_load(self, pid: int) -> Any:
+        return _hidden(pid)
 
 
 def _generate(items: list[Any]) -> Iterable[Any]:
@@ -76,23 +113,25 @@ def is_plain(value: Any) -> bool:
     return kind in FIXED_TYPES or ((kind is str or kind is bytes) and len(value) <= PLAIN_TEXT_LIMIT)
 
 
-def encode(value: Any, path: str) -> Encoded:
-    """Pickle a value. ``path`` names it in errors (``args[1]``).
+def encode(value: Any, path: str, tracked: Tracked | None = None) -> Encoded:
+    """Pickle a value. ``path`` names it in errors (``args[1]``); ``tracked`` objects in it count as futures.
 
     Raises SerializationError naming the attribute path of what cannot be pickled.
     """
     pickled: list[pickle.PickleBuffer] = []
-    previous = _state.collected
+    previous = (_state.collected, _state.tracked)
     _state.collected = futures = []
+    _state.tracked = tracked if tracked else None
+    pickler = _ContainerPickler if tracked and tracked.containers else _Pickler
     try:
         with io.BytesIO() as stream:
-            _Pickler(stream, protocol=5, buffer_callback=pickled.append).dump(value)
+            pickler(stream, protocol=5, buffer_callback=pickled.append).dump(value)
             header = stream.getvalue()
         buffers = [buffer.raw() for buffer in pickled]
     except Exception as error:
-        raise SerializationError(_explain(value, path, error)) from error
+        raise _explain(value, path, error) from error
     finally:
-        _state.collected = previous
+        _state.collected, _state.tracked = previous
     return Encoded(header, buffers, futures)
 
 
@@ -101,6 +140,8 @@ def decode(header: bytes | memoryview, buffers: Iterable[Any] = (), hidden: Sequ
     previous = _state.hidden
     _state.hidden = hidden
     try:
+        if hidden:
+            return _ContainerUnpickler(io.BytesIO(header), buffers=buffers).load()
         return pickle.loads(header, buffers=buffers)
     finally:
         _state.hidden = previous
@@ -135,14 +176,16 @@ def _hidden(position: int) -> Any:
     return _state.hidden[position]
 
 
-def _explain(value: Any, path: str, error: BaseException) -> str:
+def _explain(value: Any, path: str, error: BaseException) -> SerializationError:
     culprit_path, culprit = _culprit(value, path, set(), 0)
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
     kind = type(culprit)
-    return (
-        f"{culprit_path}: a value of type {kind.__module__}.{kind.__qualname__} cannot be sent to another process "
-        f"({reason}). Create it inside the task, or give its class a __reduce__ or __getstate__ that leaves it out"
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    reason = (
+        f"is a {name}, which cannot be sent to another process ({text}). Create it inside the task, or give its class "
+        f"a __reduce__ or __getstate__ that leaves it out"
     )
+    return SerializationError.at(culprit_path, f"{culprit_path} {reason}", reason)
 
 
 def _pickles(value: Any) -> bool:

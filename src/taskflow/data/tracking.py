@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIRST_SWEEP = 512
+_CONTAINERS = (list, dict, set, tuple)
 
 
 class Entry:
@@ -46,6 +47,8 @@ class Registry:
     def __init__(self, release: Callable[[Datum], None]) -> None:
         self._entries: dict[int, Entry] = {}
         self._cells: dict[int, tuple[Any, dict[Any, tuple[Any, Datum]]]] = {}
+        #: Identities of tracked objects of the types that are pickled without a chance to interfere.
+        self.containers: set[int] = set()
         self._release = release
         self._sweep_at = _FIRST_SWEEP
 
@@ -66,6 +69,8 @@ class Registry:
     def add(self, value: Any, datum: Datum) -> None:
         """Track an object from now on."""
         identity = id(value)
+        if type(value) in _CONTAINERS:
+            self.containers.add(identity)
         try:
             reference = weakref.ref(value, lambda _, identity=identity: self._died(identity))
         except TypeError:
@@ -77,7 +82,7 @@ class Registry:
 
     def discard(self, value: Any) -> bool:
         """Track an object (and the cells of a container) no longer; tell whether it was tracked."""
-        entry = self._entries.pop(id(value), None)
+        entry = self._forget(id(value))
         cells = self._cells.pop(id(value), None)
         if entry is not None:
             self._release(entry.datum)
@@ -116,12 +121,13 @@ class Registry:
         """Forget everything."""
         self._entries.clear()
         self._cells.clear()
+        self.containers.clear()
 
     def sweep(self) -> None:
         """Let go of objects that only the registry refers to."""
         for identity, entry in list(self._entries.items()):
             if not entry.weak and sys.getrefcount(entry.owner) <= _LONE_REFERENCES:
-                del self._entries[identity]
+                self._forget(identity)
                 self._release(entry.datum)
         for identity in list(self._cells):
             # Referred to by the tuple only (and by the call's argument).
@@ -130,8 +136,12 @@ class Registry:
                     self._release(datum)
         self._sweep_at = max(_FIRST_SWEEP, 2 * len(self))
 
+    def _forget(self, identity: int) -> Entry | None:
+        self.containers.discard(identity)
+        return self._entries.pop(identity, None)
+
     def _died(self, identity: int) -> None:
-        entry = self._entries.pop(identity, None)
+        entry = self._forget(identity)
         if entry is not None:
             self._release(entry.datum)
 

@@ -315,7 +315,7 @@ class SimulatedEngine(Engine):
         kept: list[Any] = []
         while link.queue and len(given) < count:
             entry = link.queue.pop()
-            if type(entry) is int:
+            if type(entry) is list:
                 kept.append(entry)
             else:
                 given.append(entry[0])
@@ -363,10 +363,9 @@ class SimulatedEngine(Engine):
         while link.inbox:
             ack, functions, drops, movable, publish, tasks = link.inbox.popleft()
             interpreter.define(functions)
-            interpreter.forget(drops)
             interpreter.movable.update(movable)
-            if ack:
-                link.queue.append(ack)
+            if ack or drops:
+                link.queue.append([ack, drops])
             interpreter.publish(publish)
             link.queue.extend(tasks)
 
@@ -379,8 +378,8 @@ class SimulatedEngine(Engine):
                 self._report(link)
                 return
             entry = link.queue.popleft()
-            if type(entry) is int:
-                link.interpreter.acknowledged(entry)
+            if type(entry) is list:
+                link.interpreter.let_go(*entry)
                 continue
             if self._chance(0.3):
                 self._report(link)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import Any
 
 from taskflow.model.errors import TaskflowError
@@ -110,12 +112,28 @@ class LocalNode:
 
     def close(self, timeout: float = 5.0) -> None:
         """End the zygote and with it every executor; returns when they are gone."""
-        self.socket.close()
+        self._hang_up()
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def kill(self, patience: float = 0.2) -> None:
+        """As `close`, without any lock: for a signal's handler that may have interrupted `close` itself."""
+        self._hang_up()
+        deadline = time.monotonic() + patience
+        with contextlib.suppress(OSError):  # it has ended and was waited for
+            while os.waitpid(self.process.pid, os.WNOHANG) == (0, 0):
+                if time.monotonic() > deadline:
+                    os.kill(self.process.pid, signal.SIGKILL)
+                time.sleep(0.002)
+
+    def _hang_up(self) -> None:
+        """Close the connection, not only our descriptor: a child forked by the program may hold a copy of it."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
 
 
 def _private(path: str, flags: int) -> int:

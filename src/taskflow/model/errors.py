@@ -16,7 +16,21 @@ class FutureUsedAsValueError(TaskflowError, TypeError):
 
 
 class SerializationError(TaskflowError, TypeError):
-    """A value that has to travel cannot be pickled; the message names the path to the culprit."""
+    """A value that has to travel cannot be pickled; the message names the path to the culprit.
+
+    ``path`` is that path (``args[1].model.lock``), ``reason`` says what is there and what to do.
+    """
+
+    path = ""
+    reason = ""
+
+    @classmethod
+    def at(cls, path: str, message: str, reason: str) -> SerializationError:
+        """An error about what lies at the path."""
+        error = cls(message)
+        error.path = path
+        error.reason = reason
+        return error
 
 
 class ExecutorDiedError(TaskflowError):

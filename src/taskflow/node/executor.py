@@ -99,8 +99,8 @@ class ExecutorProcess:
                 task = queue.popleft()
             except IndexError:  # the control thread took the last one
                 continue
-            if type(task) is int:
-                interpreter.acknowledged(task)
+            if type(task) is list:
+                interpreter.let_go(*task)
                 continue
             task_id = task[0]
             function_id = task[1]
@@ -182,12 +182,10 @@ class ExecutorProcess:
         interpreter = self.interpreter
         if functions:
             interpreter.define(functions)
-        if drops:
-            interpreter.forget(drops)
         if movable:
             interpreter.movable.update(key for key in movable)
-        if ack:
-            self.queue.append(ack)
+        if ack or drops:
+            self.queue.append([ack, drops])  # in order: tasks queued before may still use what is let go
         if publish:
             interpreter.publish(publish)
         self.queue.extend(tasks)
@@ -226,7 +224,7 @@ class ExecutorProcess:
                 task = self.queue.pop()
             except IndexError:
                 break
-            if type(task) is int:
+            if type(task) is list:
                 kept.append(task)
             else:
                 given.append(task[0])

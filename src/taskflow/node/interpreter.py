@@ -161,8 +161,14 @@ class Interpreter:
             except Exception as error:  # noqa: BLE001  reported with each task that needs it
                 self.broken[function_id] = error
 
-    def forget(self, drops: list[Key]) -> None:
-        """The master needs these results no longer."""
+    def let_go(self, number: int, drops: list[Key]) -> None:
+        """The master has entered the reports up to ``number`` and needs the results ``drops`` no longer.
+
+        Comes in order with the tasks: those queued before it may use these results, those after it do not.
+        """
+        reports = self.reports
+        while reports and reports[0].number <= number:
+            reports.popleft()
         for key in drops:
             self.held.pop(key, None)
             self.shared.pop(key, None)
@@ -184,12 +190,6 @@ class Interpreter:
         self.shared[key] = descriptor
         self.report.published[key] = descriptor
         return value
-
-    def acknowledged(self, number: int) -> None:
-        """The master has entered the reports up to this number, and every task queued before that has run."""
-        reports = self.reports
-        while reports and reports[0].number <= number:
-            reports.popleft()
 
     def next_report(self) -> tuple[Any, ...]:
         """The message to send now; a new report begins.

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -66,6 +67,11 @@ def main(control_file: int) -> None:
         # Each executor leads a process group, so that what its tasks started goes too.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process, signal.SIGKILL)
+    for process in children:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process, 0)
+    # Usually the master does this; but it may have been killed, or left with os._exit().
+    shutil.rmtree(settings.get("segments", ""), ignore_errors=True)
     os._exit(0)
 
 
