@@ -338,6 +338,7 @@ class Session:
                 })  # fmt: skip
                 self.journal.close()
             self.registry.clear()
+            self.engine.snapshots.clear()
             shutil.rmtree(self._segments, ignore_errors=True)
             for folder in ("files", "scratch"):
                 shutil.rmtree(self.run_dir / folder, ignore_errors=True)

@@ -252,7 +252,7 @@ class Binder:
         hidden = tuple(self._access(future, Direction.IN)[0] for future in encoded.futures)
         if encoded.nbytes < INLINE_LIMIT:
             return (N_BLOB, encoded.blob(), hidden, False)
-        return (N_SEGMENT, self._segment(encoded), hidden, False)
+        return (N_SEGMENT, self.session.engine.snapshots.segment_of(value, encoded), hidden, False)
 
     def _segment(self, encoded: Encoded) -> Segment:
         store = self.session.engine.store

@@ -88,6 +88,8 @@ def _describe(
         __file__=path, __loader__=loader, __spec__=spec, __package__=package, __builtins__=builtins,
         __cached__=spec.cached if spec is not None else None,
     )  # fmt: skip
+    if sys.version_info < (3, 14):  # the interpreter makes it for its own main module, too
+        module.__annotations__ = {}
 
 
 def _check_readable(path: str) -> None:

@@ -18,7 +18,7 @@ from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE, Held, Task, Ve
 from taskflow.core.master import Master, is_movable
 from taskflow.data.files import OwnedPath, remove_any
 from taskflow.data.serialization import decode_blob
-from taskflow.data.store import Segment, Store
+from taskflow.data.store import Segment, Snapshots, Store
 from taskflow.model.errors import PicklableStandIn, RemoteTraceback
 from taskflow.model.parameters import Direction
 from taskflow.wire.messages import (
@@ -137,6 +137,7 @@ class Engine:
         self.run_dir = run_dir
         self.files_dir = f"{run_dir}/files"
         self.store = Store(segments, "m")
+        self.snapshots = Snapshots(self.store)
         self.journal = journal
         self.epoch = monotonic()
         self.functions: dict[int, FunctionRecord] = {}

@@ -141,7 +141,7 @@ class LiveEngine(Engine):
             for number in list(dirty):
                 executor = dirty[number]
                 queued = len(executor.outbox)
-                if queued == len(executor.inflight) or queued >= SEND_AHEAD or executor.publish:
+                if queued == len(executor.inflight) or queued >= SEND_AHEAD or executor.publish or executor.movable:
                     del dirty[number]
                     self._send(self.links[number])
 

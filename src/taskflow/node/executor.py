@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
 import signal
 import socket
 import struct
@@ -72,6 +73,7 @@ class ExecutorProcess:
         self.page = page
         self.queue: deque[Any] = deque()
         self.interpreter = interpreter
+        interpreter.await_news = self._await_news
         self._receiver = Receiver(data)
         self._send_lock = threading.Lock()
         self._last_sent = monotonic()
@@ -147,6 +149,11 @@ class ExecutorProcess:
         with self._send_lock:
             self.data.sendall(pack(interpreter.next_report()))
         self._last_sent = monotonic()
+
+    def _await_news(self, seconds: float) -> None:
+        """Give the master a moment to say something (see `Interpreter.take_local`)."""
+        if select.select([self.data], [], [], seconds)[0]:
+            self._look()
 
     def _say_goodbye(self) -> None:
         """The master has closed its side: tell it what it has not been told."""
@@ -256,7 +263,7 @@ def run_executor(files: list[int], settings: dict[str, Any], number: int) -> Non
 
     faulthandler.enable(file=2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    store = Store(settings["segments"], f"x{number}")
+    store = Store(settings["segments"], f"x{number}", keep_mappings=True)
     interpreter = Interpreter(store, f"{settings['scratch']}/x{number}", number=number, epoch=settings["epoch"])
     executor = ExecutorProcess(data, control, page, interpreter)
     sys.stdout = Output(executor, 1)  # type: ignore[assignment]

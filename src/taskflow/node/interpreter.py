@@ -148,6 +148,7 @@ class Interpreter:
         self.journal_lines: list[bytes] = []
         self._untold: list[Report] = []
         self.report = Report(1, number, epoch)
+        self.await_news: Callable[[float], None] = _no_news
 
     # ------------------------------------------------------------------ instructions
 
@@ -360,7 +361,13 @@ class Interpreter:
     def take_local(self, key: Key, *, movable: bool, writes: bool) -> tuple[Any, bool]:
         """The value an earlier task of this executor made, as the reader's own copy; and whether it was used up."""
         if key in self.held:
-            if movable or key in self.movable:
+            if not movable and key not in self.movable:
+                # The main program often drops its name for a value right after the call (``x = step(x)``). Waiting
+                # for the word of it is much cheaper than the copy it may spare.
+                nbytes = self.held[key].nbytes
+                if nbytes >= _WORTH_WAITING:
+                    self.await_news(nbytes / _WAIT_BYTES_PER_S)
+            if (movable or key in self.movable) and _is_only_reference(self.held, key):
                 self.movable.discard(key)
                 self.shared.pop(key, None)
                 return self.held.pop(key), True
@@ -547,6 +554,15 @@ def _empty_instance(blob: Any) -> Any:
         return kind()
     except TypeError:
         return object()
+
+
+def _no_news(seconds: float) -> None:
+    """Nobody is there to say anything."""
+
+
+#: From this size on it is worth asking whether a copy can be spared, waiting as if it were copied at this rate.
+_WORTH_WAITING = 4 << 20
+_WAIT_BYTES_PER_S = 50e9
 
 
 def _is_bare_array(value: Any) -> bool:
