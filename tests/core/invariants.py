@@ -1,0 +1,90 @@
+"""What must be true of the kernel whenever it is at rest."""
+
+from collections import Counter
+
+from taskflow.core.graph import ASSIGNED, DONE, HELD, PENDING, READY, WAITING
+
+
+def reachable(kernel):
+    """Every unfinished task that something will bring to its end, each once.
+
+    From the tasks that are handed out or ready, through what they make to those who wait for it. A task that is
+    unfinished and not reached waits for something that nobody is going to do.
+    """
+    found = {}
+    pending = [*kernel.ready, *kernel.urgent]
+    for executor in kernel.team:
+        pending += [*executor.inflight.values(), *executor.local]
+    for version in kernel.publishing.values():
+        pending += version.waiters or ()
+    while pending:
+        task = pending.pop()
+        if task.state >= DONE or task.id in found:
+            continue
+        found[task.id] = task
+        for version in task.writes:
+            if version is None:
+                continue
+            pending += version.waiters or ()
+            if version.group is not None:
+                pending += version.group.version.waiters or ()
+                pending += version.group.queue
+    return list(found.values())
+
+
+def check(kernel):
+    """Raise AssertionError if something in the kernel's state contradicts something else."""
+    tasks = reachable(kernel)
+    assert kernel.unfinished == len(tasks), (
+        f"{kernel.unfinished} tasks are unfinished, but only {len(tasks)} will ever end: {tasks}"
+    )
+    assert list(kernel.executors.values()) == kernel.team
+    check_queues(kernel, tasks)
+    check_counts(tasks)
+    for key, version in kernel.publishing.items():
+        assert key == version.key
+        assert version.state == HELD
+        assert version.value.executor.alive, f"{version} cannot be published: its executor is dead"
+
+
+def check_queues(kernel, tasks):
+    places = Counter(task.id for task in (*kernel.ready, *kernel.urgent))
+    for executor in kernel.team:
+        assert executor.alive
+        places.update(executor.inflight.keys())
+        places.update(task.id for task in executor.local)
+        for task in executor.inflight.values():
+            assert task.state == ASSIGNED
+            assert task.executor is executor
+        assert all(task.id in executor.inflight for task in executor.outbox)
+        assert executor.load >= -1e-6
+        booked = sum(task.cost for task in executor.inflight.values())
+        assert abs(executor.load - booked) < 1e-6, f"{executor} is booked with {booked} s"
+    for task in tasks:
+        expected = 0 if task.state == WAITING else 1
+        assert places[task.id] == expected, f"{task} is in {places[task.id]} queues"
+        if task.state == READY:
+            assert not task.missing
+    assert sum(places.values()) == sum(1 for task in tasks if task.state in (READY, ASSIGNED))
+    if kernel.team and (kernel.ready or kernel.urgent):
+        idle = [executor for executor in kernel.team if not executor.inflight]
+        assert not idle, f"{idle} are idle although tasks are ready"
+
+
+def check_counts(tasks):
+    readers = Counter()
+    versions = {}
+    for task in tasks:
+        waits = 0
+        for version in task.reads:
+            readers[id(version)] += 1
+            versions[id(version)] = version
+        for version in {id(version): version for version in task.reads}.values():
+            waits += sum(1 for waiter in version.waiters or () if waiter is task)
+            assert version.state in (PENDING, HELD) or not any(waiter is task for waiter in version.waiters or ())
+        assert task.missing == waits, f"{task} waits in {waits} places: {list(task.reads)}"
+        if task.state == WAITING and not task.missing:
+            assert task.exclusive is not None, f"{task} waits for nothing"
+            assert any(task in group.queue for group, _ in task.exclusive)
+    for identity, version in versions.items():
+        assert version.readers == readers[identity], f"{version} has {readers[identity]} readers"
