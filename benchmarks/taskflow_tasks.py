@@ -30,5 +30,7 @@ TASKS: dict[Function, Function] = {
     functions.nap: nap,
     functions.logged_nap: logged_nap,
     functions.hold: hold,
+    functions.write_file: write_file,
+    functions.read_file: read_file,
 }
 """From the plain function that a workload names to its task."""

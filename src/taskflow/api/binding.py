@@ -19,7 +19,7 @@ from taskflow.data.store import Segment
 from taskflow.data.tracking import FileDatum
 from taskflow.model.errors import SerializationError
 from taskflow.model.parameters import Direction, Kind, Parameter
-from taskflow.wire.messages import N_BLOB, N_DICT, N_LIST, N_NEW, N_PATH, N_READ, N_SEGMENT, N_VALUE
+from taskflow.wire.messages import N_BLOB, N_DICT, N_LIST, N_NEW, N_PATH, N_READ, N_SAME, N_SEGMENT, N_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,6 +132,8 @@ class Binder:
         self.accesses: list[tuple[Datum, Direction]] = []
         self._reads = 0
         self._writes = task.returns
+        # What the task writes, so that one object given twice is one object in the task.
+        self._written: dict[Datum, int] = {}
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Datum, Direction]]:
         """Fill the task's args, kwargs and params; return its accesses.
@@ -185,6 +187,11 @@ class Binder:
     def _where(self, name: str) -> str:
         return f"argument {name!r} of task {self.plan.name}"
 
+    def _again(self, datum: Datum) -> Node | None:
+        """The node of a datum that an earlier argument of the call has as an output."""
+        index = self._written.get(datum)
+        return None if index is None else (N_SAME, index, False)
+
     def _access(self, datum: Datum, direction: Direction) -> tuple[int, int]:
         """Note an access; return its index among the reads and among the writes (-1: none)."""
         self.accesses.append((datum, direction))
@@ -195,6 +202,7 @@ class Binder:
         if direction.writes:
             write = self._writes
             self._writes += 1
+            self._written[datum] = write - self.task.returns
         return read, write
 
     def _node(self, value: Any, parameter: Parameter, name: str) -> Node:
@@ -240,6 +248,9 @@ class Binder:
         return self._tracked(datum, value, direction)
 
     def _tracked(self, datum: Datum, value: Any, direction: Direction) -> Node:
+        again = self._again(datum)
+        if again is not None:
+            return again
         read, write = self._access(datum, direction)
         if read < 0:
             kind = object if isinstance(value, Future) else type(value)
@@ -356,6 +367,9 @@ class Binder:
         if known is None:
             _check_path(path, directory=directory, reads=direction.reads, where=self._where(name))
         datum = self.session.file_datum(path, directory=directory)
+        again = self._again(datum)
+        if again is not None:
+            return again
         self.task.durable = True  # run again later for a lost result, it might find other files
         base = f"{datum.current.label}.IT" if parameter.keep_rename else os.path.basename(path)
         read, write = self._access(datum, direction)

@@ -164,6 +164,20 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
 
     # ------------------------------------------------------------------ not the value
 
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(other) in _COMPARED:
+            _misuse("a comparison")(self)
+        return NotImplemented
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            _misuse("a format")(self)
+        return repr(self)
+
     def __reduce__(self) -> Any:
         return note_future(self)
 
@@ -174,6 +188,10 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
             f"this is the future of task {self.current.producer_id}, not its value, and has no attribute {name!r}; "
             f"take the value first: x = compss_wait_on(x)"
         )
+
+
+#: Comparing a future with one of these for equality is a mistake, not a search in a list.
+_COMPARED = frozenset({bool, int, float, complex, str, bytes, list, tuple, dict, set})
 
 
 def _misuse(operation: str) -> Callable[..., NoReturn]:
@@ -195,7 +213,7 @@ _OPERATIONS = {
     "a conversion to a number": ["int", "float", "complex", "index", "round"],
     "a with statement": ["enter", "exit"],
     "a comparison": ["lt", "le", "gt", "ge"],
-    "an array operation": ["array"],
+    "an array operation": ["array_ufunc", "array_function"],
     "arithmetic": [
         prefix + name
         for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift",

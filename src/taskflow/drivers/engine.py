@@ -250,7 +250,7 @@ class Engine:
         ack = 0
         if link.received > link.acknowledged:
             ack = link.acknowledged = link.received
-        return (ack, functions, drops, movable, publish, tasks)
+        return (ack, functions, drops, movable, publish, tasks, not self.kernel.ready)
 
     def _with_inputs(self, task: Task) -> tuple[Any, ...]:
         """A task whose arguments are plain values and futures: ``params`` are the places of the futures."""

@@ -361,7 +361,7 @@ class SimulatedEngine(Engine):
     def _accept(self, link: SimulatedLink) -> None:
         interpreter = link.interpreter
         while link.inbox:
-            ack, functions, drops, movable, publish, tasks = link.inbox.popleft()
+            ack, functions, drops, movable, publish, tasks, _ = link.inbox.popleft()
             interpreter.define(functions)
             interpreter.movable.update(movable)
             if ack or drops:

@@ -6,7 +6,8 @@
     control socket ──► control thread: give back queued tasks, end the process when the master is gone
 
 The main thread blocks in ``recv`` when it has nothing to do: no polling. Reports are sent when the queue is empty, and
-at the latest `FLUSH_S` after the first unsent result, before a task begins that is not known to be short. The control
+before a task begins that would make a finished result wait for long. How long is long depends on whether others have
+nothing to do (the master says so with ``hurry``): sending each result of a 1 ms task costs a tenth of it. The control
 thread costs nothing until the master asks for queued tasks back; it answers even while a task runs.
 """
 
@@ -30,9 +31,10 @@ from taskflow.node.interpreter import Interpreter
 from taskflow.wire.channel import Receiver, pack, receive_exactly
 from taskflow.wire.messages import C_RECALL
 
-FLUSH_S = 0.0005
-SHORT_S = 0.0002
-LOOK_S = 0.001
+FLUSH_S = 0.0005  #: results of very short tasks are sent this often
+SHORT_S = 0.0002  #: a task shorter than this is very short
+DELAY_S = 0.0025  #: longest that a result waits for others while a task runs, when the master is in no hurry
+LOOK_S = 0.001  #: before a task with large inputs the socket is looked at this often
 
 _in_executor = False
 
@@ -79,6 +81,7 @@ class ExecutorProcess:
         self._last_sent = monotonic()
         self._last_look = self._last_sent
         self._means: dict[int, float] = {}
+        self.hurry = True
 
     def serve(self) -> None:
         """Run until the master closes the connection."""
@@ -107,10 +110,14 @@ class ExecutorProcess:
             task_id = task[0]
             function_id = task[1]
             report = interpreter.report
-            if report.ids and means.get(function_id, 1.0) > SHORT_S:
-                self._flush()
-                report = interpreter.report
-                start = monotonic()
+            if report.ids:
+                expected = means.get(function_id, 1.0)
+                if expected > SHORT_S and (self.hurry or start + expected - report.ends[0] > DELAY_S):
+                    self._flush()
+                    interpreter.tidy()
+                    self._look()
+                    report = interpreter.report
+                    start = monotonic()
             page[0] = task_id
             length = len(task)
             if length == 3:
@@ -135,7 +142,7 @@ class ExecutorProcess:
                 cost[1] += took
             mean = means.get(function_id)
             means[function_id] = took if mean is None else mean + (took - mean) * 0.3
-            if queue and end - self._last_sent > FLUSH_S and (len(report.ids) >= 64 or took > SHORT_S):
+            if queue and end - self._last_sent > FLUSH_S and (len(report.ids) >= 64 or (self.hurry and took > SHORT_S)):
                 self._flush()
                 interpreter.tidy()
                 self._look()
@@ -185,7 +192,7 @@ class ExecutorProcess:
         return False
 
     def _accept(self, message: tuple[Any, ...]) -> None:
-        ack, functions, drops, movable, publish, tasks = message
+        ack, functions, drops, movable, publish, tasks, self.hurry = message
         interpreter = self.interpreter
         if functions:
             interpreter.define(functions)

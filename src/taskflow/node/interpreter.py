@@ -25,6 +25,7 @@ from taskflow.wire.messages import (
     N_LOCAL,
     N_NEW,
     N_PATH,
+    N_SAME,
     N_SEGMENT,
     N_VALUE,
     P_COPY,
@@ -275,6 +276,7 @@ class Interpreter:
             try:
                 for where, node in params:
                     call.bind(where, node)
+                call.written.clear()  # a result may stay in memory only if nothing else refers to it
             except MissingInput as missing:
                 self.report.skipped.append((task_id, missing.key))
                 self.report.consumed.extend(call.consumed)
@@ -420,6 +422,7 @@ class Call:
         self.kwargs: dict[str, Any] = dict(kwargs) if kwargs else {}
         self.consumed: list[Key] = []
         self._sinks: list[tuple[Any, tuple[Any, ...], str | None]] = []
+        self.written: list[Any] = []
         self._copies: list[str] = []
         self._watched: list[tuple[str, tuple[int, int, int]]] = []
 
@@ -447,12 +450,15 @@ class Call:
             return self._decode_dict(node[1], root, path)
         elif kind == N_NEW:
             value = _empty_instance(node[1])
+        elif kind == N_SAME:
+            return self.written[node[1]]
         elif kind == N_PATH:
             return self._prepare_path(node, root, path)
         else:
             raise AssertionError(f"unknown node {kind}")
         if node[-1] and root is not None:
             self._sinks.append((root, path, None))
+            self.written.append(value)
         return value
 
     def _decode_list(self, nodes: list[tuple[Any, ...]], root: Any, path: tuple[Any, ...]) -> list[Any]:
@@ -464,6 +470,7 @@ class Call:
             key = self._decode(key_node, None, ())
             if key_node[-1]:
                 self._sinks.append(([key], (0,), None))
+                self.written.append(key)
             result[key] = self._decode(value_node, root, (*path, key))
         return result
 
@@ -473,6 +480,7 @@ class Call:
             source = self.interpreter.local_path(source)
         if writes:
             self._sinks.append((root, path, target))
+            self.written.append(target)
         if mode == P_COPY:
             if not directory and os.path.getsize(source) > COPY_LIMIT:
                 self._watched.append((source, fingerprint(source)))
@@ -612,11 +620,51 @@ def encode_error(error: BaseException) -> tuple[Any, str]:
         trace = trace.tb_next
     text = "".join(traceback.format_exception(type(error), error, trace))
     bare = error.with_traceback(None)
-    try:
-        encoded = encode(bare, "exception")
-        blob = encoded.blob()
-        decode_blob(blob)
-    except Exception:  # noqa: BLE001  a stand-in keeps its type and text
-        blob = encode(PicklableStandIn(f"{type(error).__module__}.{type(error).__qualname__}: {error}"), "exception").blob()
-    return blob, text
+    for stand_in in (bare, _Revivable(bare), PicklableStandIn(f"{_type_name(error)}: {_text(error)}")):
+        try:
+            blob = encode(stand_in, "exception").blob()
+            decode_blob(blob)
+        except Exception:  # noqa: BLE001, S112  the next one says less, but travels
+            continue
+        return blob, text
+    return encode(PicklableStandIn(_type_name(error)), "exception").blob(), text
 
+
+class _Revivable:
+    """Travels in place of an exception that cannot: the same class, arguments and attributes as far as they travel."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> Any:
+        error = self._error
+        args = tuple([_sendable(value) for value in error.args])
+        state = {name: _sendable(value) for name, value in error.__dict__.items()}
+        return _revive, (type(error), args, state)
+
+
+def _revive(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+def _sendable(value: Any) -> Any:
+    """The value, or its text if it cannot be pickled."""
+    try:
+        decode_blob(encode(value, "").blob())
+    except Exception:  # noqa: BLE001  any failure means the same here
+        return _text(value)
+    return value
+
+
+def _type_name(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  a class of the user may do anything here
+        return f"<{type(value).__qualname__}>"

@@ -1,6 +1,6 @@
 """The messages, and how a task's arguments are written in them.
 
-Master to executor, one frame:   (ack, functions, drops, movable, publish, tasks)
+Master to executor, one frame:   (ack, functions, drops, movable, publish, tasks, hurry)
   ack        number of the last frame received from the executor; queued in order with the tasks
   functions  [(function id, name, definition)]
   drops      keys of held results that are no longer needed
@@ -9,6 +9,7 @@ Master to executor, one frame:   (ack, functions, drops, movable, publish, tasks
   tasks      [(task id, function id, args)]: plain arguments only,
              [(task id, function id, args, inputs)]: inputs are [(position, node)] that are only read, or
              [(task id, function id, args, kwargs, params, returns, durable)]
+  hurry      somebody has nothing to do: results should come at once rather than together
 
 Executor to master, one frame:   (number, plain, rich, failed, skipped, published, gone, consumed, costs, journal, output)
   plain      {task id: value} of tasks with at most one output whose value is plain
@@ -31,6 +32,7 @@ An argument that is not plain is a *node*; ``params`` pairs a position or keywor
   (N_DICT, [(key node, value node)])
   (N_NEW, blob of the class, writes)       OUT object: an empty instance
   (N_PATH, mode, source, target, directory, writes)
+  (N_SAME, index, False)                   the very object of the node with ``writes`` of that index
 The values of nodes with ``writes`` are the task's outputs after its returned values, in the order met.
 """
 
@@ -42,6 +44,7 @@ N_LIST = 4
 N_DICT = 5
 N_NEW = 6
 N_PATH = 7
+N_SAME = 9
 
 # Nodes of a task that has not been sent name versions by their index in the task's reads and writes:
 #   (N_READ, read index, writes)
