@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
 import shutil
-from pathlib import Path
 
 #: Files up to this size are copied for a task that reads them, so that it cannot change the original; larger ones
 #: are passed as they are and compared by time stamp and size afterwards.
@@ -23,9 +24,13 @@ def copy_file(source: str, target: str) -> None:
             return
         writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, status.st_mode & 0o777)
         try:
+            expected = status.st_size
             while chunk := os.read(reader, _SMALL):
+                expected -= len(chunk)
                 while chunk:
                     chunk = chunk[os.write(writer, chunk) :]
+                if not expected:
+                    break  # the usual end; asking once more would be one system call in ten
         finally:
             os.close(writer)
     finally:
@@ -55,8 +60,16 @@ def move_into_place(source: str, target: str, *, directory: bool, keep_source: b
 
     ``keep_source``: other tasks still read the source, so it is copied. Parent folders of the target must exist.
     """
-    if os.path.realpath(source) == os.path.realpath(target):
+    if source == target:
         return
+    if not keep_source and not directory:
+        try:
+            os.replace(source, target)  # noqa: PTH105
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        else:
+            return
     staging = f"{target}.taskflow-{os.getpid()}"
     remove_any(staging)
     if keep_source:
@@ -109,6 +122,14 @@ def absolute(path: str | os.PathLike[str]) -> str:
     """The one name of a file: absolute and normalised, symbolic links in its folder resolved."""
     text = os.fspath(path)
     folder, name = os.path.split(text)
-    if not name:
-        return str(Path(text).resolve())
-    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+    if not name or name in (os.curdir, os.pardir):
+        return os.path.realpath(text)
+    if not folder.startswith("/"):
+        folder = os.path.join(os.getcwd(), folder)
+    return f"{_real_folder(folder).rstrip('/')}/{name}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    # Resolving asks the file system about every part of the path, and programs use few folders for many files.
+    return os.path.realpath(folder)

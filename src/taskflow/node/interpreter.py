@@ -147,6 +147,7 @@ class Interpreter:
         self.shared: dict[Key, Descriptor] = {}
         self.reports: deque[Report] = deque()
         self.journal_lines: list[bytes] = []
+        self._scratch_folders: list[str] = []
         self._untold: list[Report] = []
         self.report = Report(1, number, epoch)
         self.await_news: Callable[[float], None] = _no_news
@@ -404,10 +405,11 @@ class Interpreter:
 
     def scratch_path(self, number: int, name: str) -> str:
         """A path of that base name in a scratch folder; ``number`` keeps equal names of one task apart."""
-        folder = f"{self.scratch}/{number}"
-        if not os.path.isdir(folder):
+        while number >= len(self._scratch_folders):
+            folder = f"{self.scratch}/{len(self._scratch_folders)}"
             os.makedirs(folder, mode=0o700, exist_ok=True)
-        return f"{folder}/{name}"
+            self._scratch_folders.append(folder)
+        return f"{self._scratch_folders[number]}/{name}"
 
 
 class Call:
@@ -486,19 +488,18 @@ class Call:
                 self._watched.append((source, fingerprint(source)))
                 return str(source)
             copy = self.interpreter.scratch_path(len(self._copies), target)
-            remove_any(copy)
-            copy_any(source, copy, directory=directory)
             self._copies.append(copy)
+            if directory:
+                remove_any(copy)
+            copy_any(source, copy, directory=directory)
             return copy
         if mode == P_DIRECT:
             return str(source)
-        folder = os.path.dirname(target)
-        if not os.path.isdir(folder):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+        if _make_folder(os.path.dirname(target)) and mode in (P_OUT, P_INOUT):
+            remove_any(target)  # of an attempt that died
         if mode == P_OUT:
-            remove_any(target)
+            pass
         elif mode == P_INOUT:
-            remove_any(target)
             copy_any(source, target, directory=directory)
         else:
             _share(source, target, directory=directory)
@@ -537,6 +538,17 @@ class Call:
         self._sinks.clear()
         self.args.clear()
         self.kwargs.clear()
+
+
+def _make_folder(folder: str) -> bool:
+    """Make a version's folder; whether it was there already."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return True
+    except FileNotFoundError:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    return False
 
 
 def _share(source: str | None, target: str, *, directory: bool) -> None:
