@@ -8,21 +8,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 import weakref
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskflow._version import __version__
-from taskflow.core.graph import FAILED, FILE, SEGMENT, VALUE, Datum, Group, Version
+from taskflow.core.graph import FAILED, FILE, GONE, HELD, SEGMENT, VALUE, Datum, Failure, Group, Version
 from taskflow.data.files import OwnedPath, absolute, move_into_place
 from taskflow.data.serialization import decode_blob
-from taskflow.data.store import shared_memory_folder
 from taskflow.data.tracking import FileDatum, Registry
 from taskflow.drivers.engine import Latch, QuietLatch, ReadersLatch
 from taskflow.model.errors import NotRunningError, TaskflowError
@@ -30,9 +26,10 @@ from taskflow.observe.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from types import FrameType
 
-    from taskflow.core.graph import Failure, Task
+    from taskflow.core.graph import Task
     from taskflow.drivers.engine import Engine
     from taskflow.drivers.simulated import Faults
     from taskflow.model.functions import FunctionRecord
@@ -42,8 +39,14 @@ if TYPE_CHECKING:
 #: The session that task calls go to, or None.
 session: Session | None = None
 
+#: Whether this process has had a session, so that there may be futures although there is no session.
+ended_once = False
+
 #: Unfinished tasks at which a submitting thread waits until some have ended.
 MAX_PENDING = 200_000
+
+#: What to say of a large result that went with its session.
+VALUE_IS_GONE = "the session that had this value was stopped; take large values with compss_wait_on before that"
 
 LOG_LEVELS = ("off", "critical", "error", "warning", "info", "debug", "trace")
 
@@ -67,11 +70,13 @@ class Session:
             raise ValueError(f"workers must be 1 or more, not {workers}")
         if max_pending < 1:
             raise ValueError(f"max_pending must be 1 or more, not {max_pending}")
-        self.workers = workers or usable_cores()
+        from taskflow import preparation
+
+        self.workers = workers or preparation.usable_cores()
         self.thread = threading.get_ident()
         argv = list(sys.argv if argv is None else argv)
-        self.id, self.run_dir = _make_run_dir(run_dir, argv)
-        segments = tempfile.mkdtemp(prefix=f"taskflow-{self.id}-", dir=shared_memory_folder())
+        self.id, self.run_dir = preparation.make_run_dir(run_dir, argv)
+        segments = preparation.make_segment_folder(self.id)
         self._segments = segments
         self.journal = Journal.create(
             self.run_dir, id=self.id, started=time.time(), argv=argv, python=sys.version.split()[0],
@@ -83,7 +88,7 @@ class Session:
             "cwd": os.getcwd(),
             "scratch": f"{self.run_dir}/scratch",
         }
-        self.engine: Engine = _make_engine(
+        self.engine: Engine = preparation.make_engine(
             engine, str(self.run_dir), segments, self.journal, self.workers, settings, seed, faults
         )
         self.engine.output = _write_output
@@ -102,7 +107,7 @@ class Session:
         self.launched = False  # by runtask: the main program's end stops the session, and nothing before
         self.opened = False  # the program itself has called `start` under runtask, and not yet `stop`
         self._local = threading.local()
-        self._progress = _make_progress(self, progress)
+        self._progress = preparation.make_progress(self, progress)
         self._interrupts = _InterruptGuard(self.engine)
 
     def __repr__(self) -> str:
@@ -175,7 +180,10 @@ class Session:
         if state == FAILED:
             self.raise_failure(version.value)
         if state == SEGMENT:
-            return self.engine.store.read(version.value.descriptor)
+            try:
+                return self.engine.store.read(version.value.descriptor)
+            except FileNotFoundError:
+                raise NotRunningError(VALUE_IS_GONE) from None
         if state == FILE:
             return str(version.value)
         return decode_blob(version.value)
@@ -337,8 +345,11 @@ class Session:
                     "e": "end", "t": self.engine.now_us(), "exit": code, "tasks": done, "failed": kernel.failed_count,
                 })  # fmt: skip
                 self.journal.close()
+            self._abandon()
             self.registry.clear()
             self.engine.snapshots.clear()
+            import shutil
+
             shutil.rmtree(self._segments, ignore_errors=True)
             for folder in ("files", "scratch"):
                 shutil.rmtree(self.run_dir / folder, ignore_errors=True)
@@ -365,6 +376,21 @@ class Session:
         if node is not None:
             node.kill()
         shutil.rmtree(self._segments, ignore_errors=True)
+
+
+    def _abandon(self) -> None:
+        """Futures that the program still has must not wait for a session that is over."""
+        engine = self.engine
+        error = NotRunningError("the session was stopped before this task had ended")
+        with engine.lock:
+            engine.kernel.abandon(error)
+            for version in list(engine.held.values()):
+                if version.state in (HELD, GONE):
+                    version.state = FAILED
+                    version.value = Failure(NotRunningError(VALUE_IS_GONE), version.producer_id)
+            notices = engine.take_notices()
+        for watch in notices:
+            watch.callback()
 
 
 class _InterruptGuard:
@@ -474,9 +500,10 @@ def require() -> Session:
 
 
 def _forget(ended: Session) -> None:
-    global session
+    global session, ended_once
     if session is ended:
         session = None
+        ended_once = True
 
 
 def _stop_at_exit() -> None:
@@ -493,86 +520,14 @@ _pid = os.getpid()
 
 
 def _after_fork_in_child() -> None:
-    """A forked child of the main program is not part of the session."""
+    """A forked child of the main program is not part of the session, and must not keep its connections open."""
     global session
-    session = None
+    if session is not None:
+        session.engine.leave_to_parent()
+        session = None
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def usable_cores() -> int:
-    """Cores this process may use: its affinity mask, and the CPU quota of its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_quota()
-    return max(1, min(cores, quota) if quota is not None else cores)
-
-
-def _cgroup_quota(root: str = "/sys/fs/cgroup") -> int | None:
-    """Whole cores granted by the control group (version 2, then 1), or None without a limit."""
-    try:
-        limit, period = Path(root, "cpu.max").read_text().split()
-        if limit != "max":
-            return max(1, int(limit) // int(period))
-    except (OSError, ValueError):
-        pass
-    try:
-        limit_us = int(Path(root, "cpu", "cpu.cfs_quota_us").read_text())
-        period_us = int(Path(root, "cpu", "cpu.cfs_period_us").read_text())
-    except (OSError, ValueError):
-        return None
-    return max(1, limit_us // period_us) if limit_us > 0 and period_us > 0 else None
-
-
-def _make_run_dir(wanted: str | os.PathLike[str] | None, argv: list[str]) -> tuple[str, Path]:
-    """Create the private folder of the run; return the run's id and the folder."""
-    script = Path(argv[0]).stem if argv and argv[0] else "session"
-    label = "".join(char if char.isalnum() or char in "-_" else "_" for char in script)[:40] or "session"
-    identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
-    if wanted is not None:
-        folder = Path(wanted).absolute()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if (folder / "journal.jsonl").exists():
-            raise TaskflowError(f"the run folder {folder} already holds a run; name another one")
-        return identity, folder
-    for base in (Path.cwd() / ".taskflow", Path.home() / ".taskflow", Path(tempfile.gettempdir())):
-        folder = base / f"{label}-{identity}"
-        try:
-            folder.mkdir(mode=0o700, parents=True)
-        except OSError:
-            continue
-        return identity, folder
-    raise TaskflowError("no folder for the run can be made; name one with --run-dir (or run_dir=...)")
-
-
-def _make_engine(
-    kind: str, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any], seed: int | None,
-    faults: Faults | None,
-) -> Engine:
-    if kind == "local":
-        from taskflow.drivers.live import LiveEngine
-
-        return LiveEngine(run_dir, segments, journal, workers, settings)
-    if kind == "simulated":
-        from taskflow.drivers.simulated import SimulatedEngine
-
-        return SimulatedEngine(run_dir, segments, journal, workers, seed or 0, faults, _without_session)
-    raise ValueError(f"unknown engine {kind!r}; there are 'local' and 'simulated'")
-
-
-def _make_progress(owner: Session, wanted: bool | None) -> Progress | None:
-    if wanted is False or (wanted is None and not (sys.stderr is not None and sys.stderr.isatty())):
-        return None
-    from taskflow.observe.progress import Counts, Progress
-
-    def counts() -> Counts:
-        kernel = owner.engine.kernel
-        executors = list(kernel.executors.values())
-        running = sum(1 for executor in executors if executor.inflight)
-        done = kernel.submitted - kernel.unfinished - kernel.failed_count
-        return Counts(kernel.submitted, running, done, kernel.failed_count, len(executors))
-
-    return Progress(counts)
 
 
 def _write_output(stream: int, text: str) -> None:

@@ -39,6 +39,8 @@ def compss_wait_on(*values: Any, mode: str = "rw", timeout: float | None = None,
     """
     session = runtime.session
     if session is None:
+        if runtime.ended_once:
+            values = tuple([_settled(value) for value in values])
         return values[0] if len(values) == 1 else list(values)
     if mode not in ("r", "rw"):
         raise ValueError(f"mode must be 'r' or 'rw', not {mode!r}")
@@ -51,8 +53,31 @@ def compss_wait_on(*values: Any, mode: str = "rw", timeout: float | None = None,
                 datum.group = None
         if not session.wait_versions([datum.current for datum in found], timeout, what="wait_on"):
             raise TimeoutError(f"compss_wait_on: the tasks did not end within {timeout} seconds")
-    results = [_resolve(session, value, mode == "r") for value in values]
+    done: dict[int, Any] = {}
+    results = [_resolve(session, value, mode == "r", done) for value in values]
     return results[0] if len(results) == 1 else results
+
+
+def _settled(value: Any) -> Any:
+    """The value with all futures in it replaced, after the end of their session; the same object if there are none."""
+    if isinstance(value, Future):
+        return value.result()
+    if isinstance(value, (list, tuple)):
+        items = [_settled(item) for item in value]
+        if all(new is old for new, old in zip(items, value, strict=True)):
+            return value
+        return _like(value, items)
+    if isinstance(value, dict):
+        pairs = {key: _settled(item) for key, item in value.items()}
+        return value if all(pairs[key] is item for key, item in value.items()) else pairs
+    return value
+
+
+def _like(value: Any, items: list[Any]) -> Any:
+    """A list or tuple of the kind of the given one."""
+    if isinstance(value, list):
+        return items
+    return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
 
 
 def _collect(session: Session, value: Any, found: list[Datum]) -> None:
@@ -86,14 +111,16 @@ def _collect(session: Session, value: Any, found: list[Datum]) -> None:
                 _collect(session, item, found)
 
 
-def _resolve(session: Session, value: Any, keep: bool) -> Any:
-    """The value with everything in it that tasks made or wrote."""
+def _resolve(session: Session, value: Any, keep: bool, done: dict[int, Any]) -> Any:
+    """The value with everything in it that tasks made or wrote. ``done``: by identity, what was let go on the way."""
     if isinstance(value, Future):
         result = value.result()
         if keep:
             _alias(session, result, value)
         return result
     registry = session.registry
+    if id(value) in done:
+        return done[id(value)]
     if registry:
         datum = registry.find(value)
         if datum is not None:
@@ -101,39 +128,44 @@ def _resolve(session: Session, value: Any, keep: bool) -> Any:
             if keep:
                 _alias(session, result, datum)
             else:
+                done[id(value)] = result
                 registry.discard(value)
             return result
+    cells = False
+    rebuilt: Any
     if isinstance(value, (list, tuple)):
         cells = bool(registry) and registry.has_cells(value)
-        items = [_resolve_cell(session, value, place, item, keep, cells) for place, item in enumerate(value)]
-        if cells and not keep:
-            registry.discard(value)
-        if isinstance(value, list):
-            return items
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if isinstance(value, dict) and value:
+        items = [_resolve_cell(session, value, place, item, keep, done, cells) for place, item in enumerate(value)]
+        rebuilt = _like(value, items)
+    elif isinstance(value, dict) and value:
         cells = bool(registry) and registry.has_cells(value)
-        pairs = {
-            _resolve(session, key, keep): _resolve_cell(session, value, key, item, keep, cells)
+        rebuilt = {
+            _resolve(session, key, keep, done): _resolve_cell(session, value, key, item, keep, done, cells)
             for key, item in value.items()
         }
-        if cells and not keep:
-            registry.discard(value)
-        return pairs
-    return value
+    else:
+        return value
+    if cells and not keep:
+        done[id(value)] = rebuilt
+        registry.discard(value)
+    return rebuilt
 
 
-def _resolve_cell(session: Session, container: Any, place: Any, item: Any, keep: bool, cells: bool) -> Any:
+def _resolve_cell(
+    session: Session, container: Any, place: Any, item: Any, keep: bool, done: dict[int, Any], cells: bool
+) -> Any:
     if cells:
         datum = session.registry.find_cell(container, place, item)
         if datum is not None:
             return session.value_of(datum.current)
-    return _resolve(session, item, keep)
+    return _resolve(session, item, keep, done)
 
 
 def _alias(session: Session, result: Any, datum: Datum) -> None:
     """A value taken with mode "r" stands for the same datum as what it was taken from."""
     if not is_plain(result) and session.registry.find(result) is None:
+        if isinstance(datum, Future):
+            datum.__dict__.pop("_cached", None)  # or the value and its future would keep each other alive
         session.registry.add(result, datum)
 
 

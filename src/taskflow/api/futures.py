@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from taskflow import runtime
 from taskflow.core.graph import FAILED, HELD, PENDING, Datum, Version, Watch
 from taskflow.data.serialization import note_future
-from taskflow.model.errors import FutureUsedAsValueError
+from taskflow.model.errors import FutureUsedAsValueError, NotRunningError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -252,8 +252,7 @@ class _NoSession:
 
     @property
     def engine(self) -> NoReturn:
-        runtime.require()
-        raise AssertionError
+        raise NotRunningError(runtime.VALUE_IS_GONE)
 
 
 _NO_SESSION = _NoSession()

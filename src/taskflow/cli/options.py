@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from taskflow.runtime import LOG_LEVELS, MAX_PENDING, usable_cores
+from taskflow.preparation import usable_cores
+from taskflow.runtime import LOG_LEVELS, MAX_PENDING
 
 HELP = """\
 usage: runtask [options] app.py [arguments]

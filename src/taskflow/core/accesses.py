@@ -45,9 +45,12 @@ def register(task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
     # What a datum was before the task wrote it: a task given one datum twice cannot wait for itself.
     before: dict[Datum, Version] = {}
     for datum, direction in accesses:
-        if (direction is CONCURRENT or direction is COMMUTATIVE) and (datum not in before or datum.group is not None):
-            _join(task, datum, direction is COMMUTATIVE, reads, writes, before)
-            continue
+        if direction is CONCURRENT or direction is COMMUTATIVE:
+            group = _group_for(task, datum, commutative=direction is COMMUTATIVE, fresh=datum not in before)
+            if group is not None:
+                before.setdefault(datum, group.base)
+                _join(task, datum, group, reads, writes)
+                continue
         if datum.group is not None:
             datum.group = None
         if direction is not OUT:
@@ -73,24 +76,32 @@ def write(datum: Datum, producer: Task | None, index: int) -> Version:
     return version
 
 
-def _join(
-    task: Task, datum: Datum, commutative: bool, reads: list[Version], writes: list[Version],
-    before: dict[Datum, Version],
-) -> None:  # fmt: skip
+def _group_for(task: Task, datum: Datum, *, commutative: bool, fresh: bool) -> AccessGroup | None:
+    """The open group that the access belongs to, or a new one; None if the task has written the datum before."""
     group = datum.group
-    if group is None or group.commutative is not commutative or (
-        commutative and group.function_id != task.function.id
-    ):  # fmt: skip
-        base = datum.current
-        group = AccessGroup(base, write(datum, None, 0), task.function.id, commutative=commutative)
-        base.exposed = True  # members that join later start from it, too
-        datum.group = group
-    before.setdefault(datum, group.base)
+    if (
+        group is not None
+        and group.commutative is commutative
+        and not (commutative and group.function_id != task.function.id)
+    ):
+        return group
+    if not fresh:
+        return None
+    base = datum.current
+    group = AccessGroup(base, write(datum, None, 0), task.function.id, commutative=commutative)
+    base.exposed = True  # members that join later start from it, too
+    datum.group = group
+    return group
+
+
+def _join(
+    task: Task, datum: Datum, group: AccessGroup, reads: list[Version], writes: list[Version]
+) -> None:
     group.unfinished += 1
     # An open group has not been read by anyone, so its version may become pending again.
     group.version.state = PENDING
     group.version.value = None
-    if commutative:
+    if group.commutative:
         datum.versions += 1
         number = datum.versions
         if task.exclusive is None:

@@ -783,6 +783,22 @@ class Master:
             failures.pop(0)
         return None
 
+    def abandon(self, error: BaseException) -> None:
+        """The run is over: whatever has not ended failed with the error, so that nobody waits for it in vain."""
+        while True:
+            tasks = [*self.ready, *self.urgent]
+            self.ready.clear()
+            self.urgent.clear()
+            for executor in self.executors.values():
+                tasks += [*executor.inflight.values(), *executor.local, *executor.followers]
+                executor.inflight.clear()
+                executor.local.clear()
+                executor.followers.clear()
+            if not tasks:
+                return
+            for task in tasks:
+                self._fail(task, Failure(error, task.id))
+
     def cancel_pending(self) -> list[int]:
         """Forget every task that has not been handed to an executor; return their ids (the run is ending)."""
         ids = [task.id for task in (*self.ready, *self.urgent)]

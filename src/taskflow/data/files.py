@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import shutil
 
 #: Files up to this size are copied for a task that reads them, so that it cannot change the original; larger ones
 #: are passed as they are and compared by time stamp and size afterwards.
@@ -19,6 +18,8 @@ def copy_file(source: str, target: str) -> None:
     try:
         status = os.fstat(reader)
         if status.st_size > _SMALL:
+            import shutil
+
             shutil.copyfile(source, target)
             os.chmod(target, status.st_mode & 0o777)  # noqa: PTH101
             return
@@ -40,6 +41,8 @@ def copy_file(source: str, target: str) -> None:
 def copy_any(source: str, target: str, *, directory: bool) -> None:
     """Copy a file, or a directory as a whole (symbolic links stay links)."""
     if directory:
+        import shutil
+
         shutil.copytree(source, target, symlinks=True)
     else:
         copy_file(source, target)
@@ -52,6 +55,8 @@ def remove_any(path: str) -> None:
     except FileNotFoundError:
         return
     except (IsADirectoryError, PermissionError):
+        import shutil
+
         shutil.rmtree(path)
 
 
@@ -95,11 +100,12 @@ def fingerprint(path: str) -> tuple[int, int, int]:
 class OwnedPath:
     """A version's own file or directory in the run folder; removed when no version needs it any more."""
 
-    __slots__ = ("path", "_keep")
+    __slots__ = ("_keep", "_process", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._keep = False
+        self._process = os.getpid()
 
     def give_away(self) -> None:
         """The file has been moved elsewhere; nothing is left to remove."""
@@ -109,7 +115,7 @@ class OwnedPath:
         return self.path
 
     def __del__(self) -> None:
-        if self._keep:
+        if self._keep or os.getpid() != self._process:  # in a forked child of the main program nothing ends
             return
         try:
             remove_any(self.path)

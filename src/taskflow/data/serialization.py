@@ -13,8 +13,6 @@ import threading
 import types
 from typing import TYPE_CHECKING, Any, Protocol
 
-import cloudpickle
-
 from taskflow.model.errors import SerializationError
 
 if TYPE_CHECKING:
@@ -51,7 +49,7 @@ class _State(threading.local):
     tracked: Tracked | None = None
 
 
-_state = _State()
+state = _State()
 
 
 class Encoded:
@@ -72,39 +70,9 @@ class Encoded:
         return (self.header, tuple(map(bytes, self.buffers)))
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle's pickler, plus generators: a snapshot of what they would still yield."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        if type(obj) is types.GeneratorType:
-            return _generate, (list(obj),)
-        tracked = _state.tracked
-        if tracked is not None:
-            datum = tracked.find(obj)
-            if datum is not None:
-                return note_future(datum)
-        return super().reducer_override(obj)
-
-
-class _ContainerPickler(_Pickler):
-    """Also sees lists, dictionaries and sets, which the pickler otherwise writes without asking."""
-
-    def persistent_id(self, obj: Any) -> int | None:
-        tracked = _state.tracked
-        if tracked is not None and id(obj) in tracked.containers:
-            datum = tracked.find(obj)
-            if datum is not None:
-                return note_future(datum)[1][0]
-        return None
-
-
 class _ContainerUnpickler(pickle.Unpickler):
     def persistent_load(self, pid: int) -> Any:
         return _hidden(pid)
-
-
-def _generate(items: list[Any]) -> Iterable[Any]:
-    yield from items
 
 
 def is_plain(value: Any) -> bool:
@@ -119,10 +87,12 @@ def encode(value: Any, path: str, tracked: Tracked | None = None) -> Encoded:
     Raises SerializationError naming the attribute path of what cannot be pickled.
     """
     pickled: list[pickle.PickleBuffer] = []
-    previous = (_state.collected, _state.tracked)
-    _state.collected = futures = []
-    _state.tracked = tracked if tracked else None
-    pickler = _ContainerPickler if tracked and tracked.containers else _Pickler
+    previous = (state.collected, state.tracked)
+    state.collected = futures = []
+    state.tracked = tracked if tracked else None
+    from taskflow.data.pickling import ContainerPickler, Pickler  # cloudpickle is not imported before it is needed
+
+    pickler = ContainerPickler if tracked and tracked.containers else Pickler
     try:
         with io.BytesIO() as stream:
             pickler(stream, protocol=5, buffer_callback=pickled.append).dump(value)
@@ -131,20 +101,20 @@ def encode(value: Any, path: str, tracked: Tracked | None = None) -> Encoded:
     except Exception as error:
         raise _explain(value, path, error) from error
     finally:
-        _state.collected, _state.tracked = previous
+        state.collected, state.tracked = previous
     return Encoded(header, buffers, futures)
 
 
 def decode(header: bytes | memoryview, buffers: Iterable[Any] = (), hidden: Sequence[Any] = ()) -> Any:
     """Rebuild a value; ``hidden`` are the values of the futures that were met when it was pickled."""
-    previous = _state.hidden
-    _state.hidden = hidden
+    previous = state.hidden
+    state.hidden = hidden
     try:
         if hidden:
             return _ContainerUnpickler(io.BytesIO(header), buffers=buffers).load()
         return pickle.loads(header, buffers=buffers)
     finally:
-        _state.hidden = previous
+        state.hidden = previous
 
 
 def decode_blob(blob: bytes | tuple[bytes, tuple[bytes, ...]], hidden: Sequence[Any] = ()) -> Any:
@@ -159,7 +129,7 @@ def decode_blob(blob: bytes | tuple[bytes, tuple[bytes, ...]], hidden: Sequence[
 
 def note_future(future: Any) -> tuple[Any, tuple[int]]:
     """Reduce a future that is met inside an argument (called by its ``__reduce__``)."""
-    collected = _state.collected
+    collected = state.collected
     if collected is None:
         raise SerializationError(
             f"{future!r} cannot be pickled: a future has no value of its own. "
@@ -173,7 +143,7 @@ def note_future(future: Any) -> tuple[Any, tuple[int]]:
 
 
 def _hidden(position: int) -> Any:
-    return _state.hidden[position]
+    return state.hidden[position]
 
 
 def _explain(value: Any, path: str, error: BaseException) -> SerializationError:
@@ -189,14 +159,16 @@ def _explain(value: Any, path: str, error: BaseException) -> SerializationError:
 
 
 def _pickles(value: Any) -> bool:
-    previous = _state.collected
-    _state.collected = []
+    from taskflow.data.pickling import Pickler
+
+    previous = state.collected
+    state.collected = []
     try:
-        _Pickler(io.BytesIO(), protocol=5, buffer_callback=lambda _: None).dump(value)
+        Pickler(io.BytesIO(), protocol=5, buffer_callback=lambda _: None).dump(value)
     except Exception:  # noqa: BLE001  any failure means the same here
         return False
     finally:
-        _state.collected = previous
+        state.collected = previous
     return True
 
 
@@ -230,9 +202,9 @@ def _parts(value: Any) -> Iterable[tuple[str, Any]]:
             if name in value.__globals__ and not isinstance(value.__globals__[name], types.ModuleType):
                 yield f".<global>.{name}", value.__globals__[name]
     else:
-        state = getattr(value, "__dict__", None)
-        if isinstance(state, dict):
-            for name, item in state.items():
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict):
+            for name, item in attributes.items():
                 yield f".{name}", item
         for slot in getattr(type(value), "__slots__", ()):
             if isinstance(slot, str) and hasattr(value, slot):

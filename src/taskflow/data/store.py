@@ -11,7 +11,6 @@ import mmap
 import os
 import sys
 import weakref
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskflow.data.serialization import Encoded, decode
@@ -29,10 +28,11 @@ _WRITE_CHUNK = 1 << 30
 class Segment:
     """The master's handle of one segment; the file goes with it."""
 
-    __slots__ = ("_directory", "descriptor")
+    __slots__ = ("_directory", "_process", "descriptor")
 
     def __init__(self, directory: str, descriptor: Descriptor) -> None:
         self._directory = directory
+        self._process = os.getpid()
         self.descriptor = descriptor
 
     @property
@@ -41,6 +41,8 @@ class Segment:
         return self.descriptor[3]
 
     def __del__(self) -> None:
+        if os.getpid() != self._process:
+            return  # a forked child dropped its copy of the handle
         try:
             os.unlink(f"{self._directory}/{self.descriptor[0]}")  # noqa: PTH108  must not import or allocate much here
         except OSError:
@@ -55,7 +57,8 @@ class Store:
 
     def __init__(self, directory: str | os.PathLike[str], owner: str, *, keep_mappings: bool = False) -> None:
         self.directory = os.fspath(directory)
-        self._owner = owner
+        # Part of the folder's name, so that a handle from an earlier session names nothing here.
+        self._owner = f"{self.directory[-8:]}-{owner}"
         self._count = 0
         self._mappings = KeptMappings(self.directory) if keep_mappings else None
 
@@ -82,7 +85,7 @@ class Store:
         try:
             _write_all(descriptor, pieces)
         except OSError as error:
-            Path(path).unlink(missing_ok=True)
+            os.unlink(path)  # noqa: PTH108
             raise OSError(
                 error.errno, f"no room for a value of {position:,} bytes in {self.directory} ({error.strerror})"
             ) from error
@@ -241,13 +244,3 @@ def _write_all(file: int, pieces: list[Any]) -> None:
         view = memoryview(piece).cast("B")
         while view.nbytes:
             view = view[os.write(file, view[:_WRITE_CHUNK]) :]
-
-
-def shared_memory_folder() -> Path:
-    """Where segments go: ``/dev/shm`` if it can be written, else the folder for temporary files."""
-    folder = Path("/dev/shm")  # noqa: S108  the run makes a private folder of its own in it
-    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
-        return folder
-    import tempfile
-
-    return Path(tempfile.gettempdir())

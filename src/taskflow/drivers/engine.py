@@ -165,6 +165,9 @@ class Engine:
         """End all executors."""
         raise NotImplementedError
 
+    def leave_to_parent(self) -> None:
+        """In a forked child of the main program: let go of what would keep executors alive after their master."""
+
     # ------------------------------------------------------------------ submission
 
     def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:

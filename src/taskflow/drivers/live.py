@@ -96,6 +96,14 @@ class LiveEngine(Engine):
         self.poller.register(link.data, select.EPOLLIN)
         self.poller.register(handle.control, select.EPOLLIN)
 
+    def leave_to_parent(self) -> None:
+        """Close this process's copies of all connections."""
+        self.closing = True
+        self.node.socket.close()
+        for link in self.links.values():
+            link.handle.data.close()
+            link.handle.control.close()
+
     # ------------------------------------------------------------------ submission
 
     def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:

@@ -1,0 +1,46 @@
+"""The picklers of values that travel: cloudpickle's, and what the runtime adds. Imported when first needed."""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from taskflow.data.serialization import note_future, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles by value what cannot be imported, tracked objects as their data, generators as what is still to come."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce generators and tracked objects; the rest is cloudpickle's."""
+        if type(obj) is types.GeneratorType:
+            return generate, (list(obj),)
+        tracked = state.tracked
+        if tracked is not None:
+            datum = tracked.find(obj)
+            if datum is not None:
+                return note_future(datum)
+        return super().reducer_override(obj)
+
+
+class ContainerPickler(Pickler):
+    """Also sees lists, dictionaries and sets, which the pickler otherwise writes without asking."""
+
+    def persistent_id(self, obj: Any) -> int | None:
+        """The number of a tracked container; None for everything else."""
+        tracked = state.tracked
+        if tracked is not None and id(obj) in tracked.containers:
+            datum = tracked.find(obj)
+            if datum is not None:
+                return note_future(datum)[1][0]
+        return None
+
+
+def generate(items: list[Any]) -> Iterable[Any]:
+    """A generator rebuilt from what the original would still have yielded."""
+    yield from items
