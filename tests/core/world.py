@@ -1,0 +1,97 @@
+"""A kernel and the events that happen to it, given literally."""
+
+from taskflow.core.graph import HELD, VALUE, Datum, Group, Held, Task, Version
+from taskflow.core.master import Master
+from taskflow.model.functions import FunctionRecord
+from tests.core import invariants
+
+SHORT = 0.0001  #: seconds; many such tasks are queued on one executor
+LONG = 1.0  #: seconds; such a task is queued behind no other
+
+
+class World:
+    def __init__(self, executors=0):
+        self.kernel = Master()
+        self.functions = {}
+        self.tasks = 0
+        self.data = 0
+        self.executors = [self.join() for _ in range(executors)]
+
+    def join(self):
+        number = len(self.kernel.executors) + 100 * bool(self.tasks) + self.tasks
+        return self.kernel.executor_joined(number)
+
+    def function(self, name="f", mean_s=None):
+        if name not in self.functions:
+            number = len(self.functions) + 1
+            self.functions[name] = FunctionRecord(number, name, "app", "app.py", 1, 1, ("ref", "app", name))
+            self.functions[name].mean_s = mean_s
+        return self.functions[name]
+
+    def datum(self, value=0):
+        self.data += 1
+        version = Version(self.data)
+        version.state, version.value = VALUE, value
+        return Datum(version)
+
+    def call(self, *accesses, name="f", mean_s=None, returns=0, **attributes):
+        """Submit a task; returns it, or it and the data of its results."""
+        self.tasks += 1
+        task = Task(self.tasks, self.function(name, mean_s), ())
+        for attribute, value in attributes.items():
+            setattr(task, attribute, value)
+        task.returns = returns
+        results = []
+        for index in range(returns):
+            self.data += 1
+            results.append(Datum(Version.output(self.data, 1, task, index)))
+        task.writes = [datum.current for datum in results]
+        self.kernel.submit(task, accesses)
+        self.kernel.spread()
+        invariants.check(self.kernel)
+        return (task, *results) if returns else task
+
+    def take(self, executor):
+        """What the driver would send to the executor now; ids of the tasks."""
+        sent, executor.outbox = executor.outbox, []
+        self.kernel.dirty.pop(executor.id, None)
+        return [task.id for task in sent]
+
+    def settle(self, executor):
+        self.take(executor)
+        self.kernel.settled(executor)
+        invariants.check(self.kernel)
+
+    def done(self, task, *values):
+        """The executor of the task reports its end with plain values."""
+        self.report(task, *[(VALUE, value) for value in values])
+
+    def held(self, task, count=1, nbytes=1000):
+        """The executor of the task reports its end, and keeps the results in its memory."""
+        executor = task.executor
+        self.report(task, *[(HELD, Held(executor, (task.id, index), nbytes)) for index in range(count)])
+
+    def report(self, task, *outputs):
+        executor = task.executor
+        self.kernel.completed(executor, task.id, outputs)
+        self.settle(executor)
+
+    def fail(self, task, error=None):
+        executor = task.executor
+        self.kernel.failed(executor, task.id, error or ValueError(f"task {task.id}"))
+        self.settle(executor)
+
+    def lose(self, executor, running=0):
+        self.kernel.executor_lost(executor, running, RuntimeError("died"))
+        invariants.check(self.kernel)
+
+    def publish(self, executor):
+        """The executor publishes what it has been asked to."""
+        keys, executor.publish = executor.publish, []
+        for key in keys:
+            self.kernel.published(self.kernel.publishing[key], f"segment of {key}")
+        self.settle(executor)
+        return keys
+
+
+__all__ = ["LONG", "SHORT", "Group", "World"]
