@@ -19,7 +19,9 @@ class World:
 
     def join(self):
         number = len(self.kernel.executors) + 100 * bool(self.tasks) + self.tasks
-        return self.kernel.executor_joined(number)
+        executor = self.kernel.executor_joined(number)
+        invariants.check(self.kernel)
+        return executor
 
     def function(self, name="f", mean_s=None):
         if name not in self.functions:

@@ -401,6 +401,9 @@ class Master:
         for task in sorted(tasks, key=_by_id):
             task.executor = None
             self._requeue(task)
+        for idle in self.team:
+            if not idle.inflight:
+                self._take_ready(idle, AHEAD_S)
 
     # ------------------------------------------------------------------ completion
 
