@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 from taskflow.model.errors import TaskflowError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from taskflow.drivers.engine import Engine
+    from taskflow.drivers.simulated import Faults
     from taskflow.observe.journal import Journal
     from taskflow.observe.progress import Progress
     from taskflow.runtime import Session
@@ -64,8 +68,8 @@ def make_run_dir(wanted: str | os.PathLike[str] | None, argv: list[str]) -> tupl
 
 def make_engine(
     kind: str, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any], seed: int | None,
-    faults: Faults | None,
-) -> Engine:
+    faults: Faults | None, bodies: Callable[[], AbstractContextManager[None]],
+) -> Engine:  # fmt: skip
     if kind == "local":
         from taskflow.drivers.live import LiveEngine
 
@@ -73,7 +77,7 @@ def make_engine(
     if kind == "simulated":
         from taskflow.drivers.simulated import SimulatedEngine
 
-        return SimulatedEngine(run_dir, segments, journal, workers, seed or 0, faults, _without_session)
+        return SimulatedEngine(run_dir, segments, journal, workers, seed or 0, faults, bodies)
     raise ValueError(f"unknown engine {kind!r}; there are 'local' and 'simulated'")
 
 

@@ -89,7 +89,8 @@ class Session:
             "scratch": f"{self.run_dir}/scratch",
         }
         self.engine: Engine = preparation.make_engine(
-            engine, str(self.run_dir), segments, self.journal, self.workers, settings, seed, faults
+            engine, str(self.run_dir), segments, self.journal, self.workers, settings, seed, faults,
+            _without_session,
         )
         self.engine.output = _write_output
         self.engine.max_pending = max_pending
