@@ -40,7 +40,7 @@ def compss_wait_on(*values: Any, mode: str = "rw", timeout: float | None = None,
     session = runtime.session
     if session is None:
         if runtime.ended_once:
-            values = tuple([_settled(value) for value in values])
+            values = tuple([_settled(value, ()) for value in values])
         return values[0] if len(values) == 1 else list(values)
     if mode not in ("r", "rw"):
         raise ValueError(f"mode must be 'r' or 'rw', not {mode!r}")
@@ -58,17 +58,19 @@ def compss_wait_on(*values: Any, mode: str = "rw", timeout: float | None = None,
     return results[0] if len(results) == 1 else results
 
 
-def _settled(value: Any) -> Any:
+def _settled(value: Any, around: tuple[Any, ...]) -> Any:
     """The value with all futures in it replaced, after the end of their session; the same object if there are none."""
     if isinstance(value, Future):
         return value.result()
+    if any(value is outer for outer in around):
+        return value
     if isinstance(value, (list, tuple)):
-        items = [_settled(item) for item in value]
+        items = [_settled(item, (*around, value)) for item in value]
         if all(new is old for new, old in zip(items, value, strict=True)):
             return value
         return _like(value, items)
     if isinstance(value, dict):
-        pairs = {key: _settled(item) for key, item in value.items()}
+        pairs = {key: _settled(item, (*around, value)) for key, item in value.items()}
         return value if all(pairs[key] is item for key, item in value.items()) else pairs
     return value
 
