@@ -605,6 +605,7 @@ class Master:
         executor = Executor(executor_id)
         self.executors[executor_id] = executor
         self.team.append(executor)
+        self.ready_limit = 1
         self.fill(executor)
         self._set_ready_limit()
         return executor
