@@ -21,13 +21,13 @@ from taskflow.data.files import OwnedPath, absolute, move_into_place
 from taskflow.data.serialization import decode_blob
 from taskflow.data.tracking import FileDatum, Registry
 from taskflow.drivers.engine import Latch, QuietLatch, ReadersLatch
+from taskflow.interrupts import InterruptGuard
 from taskflow.model.errors import NotRunningError, TaskflowError
 from taskflow.observe.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from types import FrameType
 
     from taskflow.core.graph import Task
     from taskflow.drivers.engine import Engine
@@ -109,7 +109,7 @@ class Session:
         self.opened = False  # the program itself has called `start` under runtask, and not yet `stop`
         self._local = threading.local()
         self._progress = preparation.make_progress(self, progress)
-        self._interrupts = _InterruptGuard(self.engine)
+        self._interrupts = InterruptGuard(self.engine.lock)
 
     def __repr__(self) -> str:
         kernel = self.engine.kernel
@@ -376,6 +376,8 @@ class Session:
         node = getattr(self.engine, "node", None)
         if node is not None:
             node.kill()
+        import shutil
+
         shutil.rmtree(self._segments, ignore_errors=True)
 
 
@@ -392,43 +394,6 @@ class Session:
             notices = engine.take_notices()
         for watch in notices:
             watch.callback()
-
-
-class _InterruptGuard:
-    """Holds Ctrl-C (and SIGTERM, if it has a handler) back while the kernel is at work: it must not be left half-way.
-
-    The interrupt is raised again, by the engine's own thread, as soon as the kernel is at rest.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._previous: dict[int, Any] = {}
-        self._late = 0  # the signal that was held back
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                previous = signal.getsignal(number)
-                if callable(previous):
-                    self._previous[number] = previous
-                    signal.signal(number, self._interrupted)
-
-    def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self._engine.lock.locked():
-            self._late = max(self._late, number)
-            self._engine.interrupted = True
-            self._engine.wake()
-            return
-        # The engine's thread can raise SIGINT only, whatever it was.
-        number, self._late = max(self._late, number), 0
-        previous = self._previous.get(number)
-        if previous is not None:
-            previous(number, frame)
-
-    def restore(self) -> None:
-        """Put back the handlers found at the start."""
-        if threading.current_thread() is threading.main_thread():
-            for number, previous in self._previous.items():
-                if signal.getsignal(number) == self._interrupted:  # the program may have set its own
-                    signal.signal(number, previous)
 
 
 def start(**options: Any) -> Session:

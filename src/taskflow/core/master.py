@@ -376,21 +376,41 @@ class Master:
             self._take_back(busiest)
 
     def _take_back(self, executor: Executor) -> None:
-        """Return half of what is queued on the executor: what was not sent at once, the rest by a recall."""
-        wanted = len(executor.inflight) // 2
+        """Return half of what is queued on the executor: what was not sent at once, the rest by a recall.
+
+        Not worth it if all that is queued waits for what runs there anyway.
+        """
+        queued = list(executor.inflight.values())[1:]
+        if executor.recalling or all(task.missing for task in queued):
+            return
+        wanted = (len(queued) + 1) // 2
         taken: list[Task] = []
         while executor.outbox and len(taken) < wanted:
             taken.append(executor.outbox.pop())
         if taken:
             self.given_back(executor, [task.id for task in taken])
-        elif not executor.recalling and wanted:
+        else:
             executor.recalling = True
             self.recalls.append((executor, wanted))
 
+    def unbalanced(self) -> bool:
+        """Whether an executor has nothing to do while tasks are queued on another."""
+        idle = queued = False
+        for executor in self.team:
+            if not executor.inflight:
+                idle = True
+            elif len(executor.inflight) > 1 and not executor.recalling:
+                queued = True
+        return idle and queued
+
     def stalled(self, executor: Executor) -> None:
-        """The executor has been silent for long: others, if idle, get what is queued behind its running task."""
-        if len(executor.inflight) > 1 and any(not other.inflight for other in self.team):
+        """The executor has been silent for long while others are idle: have it send what it has done, and let them
+        have what is queued behind its running task."""
+        if len(executor.inflight) > 1 and not executor.recalling and self.unbalanced():
             self._take_back(executor)
+            if not executor.recalling:
+                executor.recalling = True
+                self.recalls.append((executor, 0))
 
     def given_back(self, executor: Executor, task_ids: Iterable[int]) -> None:
         """The executor returns tasks it has not begun (answer to a recall; ids are the last of its queue)."""
@@ -398,6 +418,9 @@ class Master:
         tasks = [task for task in map(executor.inflight.pop, task_ids, _nones()) if task is not None]
         for task in tasks:
             executor.load -= task.cost
+        for place, other in enumerate(self.team):
+            if not other.inflight:
+                self.next_in_team = place  # or they might go back to where they came from
         for task in sorted(tasks, key=_by_id):
             task.executor = None
             self._requeue(task)

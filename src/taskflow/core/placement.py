@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from taskflow.model.functions import FunctionRecord
 
 AHEAD_S = 0.005  #: seconds of booked work up to which an executor is given more
-UNKNOWN_S = 0.0025  #: what a task of a function that has never run is booked at
+UNKNOWN_S = 0.003  #: what a task of a function that has never run is booked at
 PREFETCH_S = 0.03  #: a second task is queued behind a first one only if shorter than this
 CHUNK_S = 0.0001  #: consecutive tasks go to one executor until this much work is booked, then to the next, so that
 #: neighbours in the program (the two leaves of one pair, say) meet where their successor can follow at once

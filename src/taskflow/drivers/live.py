@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 SEND_AHEAD = 128  #: tasks that collect in an outbox before a submitting thread sends them
 PUMP_EVERY = 256  #: submissions after which the submitting thread looks for reports itself
 STALL_S = 0.005  #: silence of a busy executor after which queued tasks are taken back for idle ones
+MAX_STALL_S = 1.0  #: and at most so long, when asking has had no effect before
 MAX_RESTARTS_IN_A_ROW = 8  #: executors that may die one after the other without finishing a task
 
 
@@ -56,6 +57,7 @@ class LiveLink(Link):
         self.driven = False  # a waiting thread reads this socket, not the keeper
         self.eof = False
         self.heard = monotonic()
+        self.patience = STALL_S  # grows with each time it was asked in vain
         self.control = Receiver(handle.control)
 
 
@@ -74,6 +76,7 @@ class LiveEngine(Engine):
         self.poller.register(self.wake_file, select.EPOLLIN)
         self.poller.register(self.node.socket, select.EPOLLIN)
         self.closing = False
+        self.patient = False  # the keeper looks every `STALL_S` whether queued tasks should go elsewhere
         self.crash: BaseException | None = None
         self.ends: dict[int, dict[str, Any]] = {}
         self.dying: dict[int, tuple[LiveLink, float]] = {}
@@ -117,6 +120,9 @@ class LiveEngine(Engine):
             kernel.submit(task, accesses)
             self.record(task)
             self._send_some()
+            if kernel.ready_limit == 1 and not self.patient and kernel.unbalanced():
+                self.patient = True
+                self.wake()  # the keeper must not sleep for ever now
             if kernel.cancelled:
                 self._record_cancelled()
             if not kernel.submitted % PUMP_EVERY:
@@ -239,14 +245,8 @@ class LiveEngine(Engine):
         """How long the keeper may sleep: for ever, unless a busy executor should be looked after."""
         if self.dying:
             return 0.05
-        kernel = self.kernel
-        if len(kernel.team) > 1:
-            for executor in kernel.team:
-                if not executor.inflight:
-                    if any(len(other.inflight) > 1 and not other.recalling for other in kernel.team):
-                        return STALL_S
-                    return -1
-        return -1
+        self.patient = self.kernel.unbalanced()
+        return STALL_S if self.patient else -1
 
     def _handle(self, events: list[tuple[int, int]]) -> None:
         for file, event in events:
@@ -276,7 +276,8 @@ class LiveEngine(Engine):
     def _look_after_stalled(self) -> None:
         now = monotonic()
         for link in self.links.values():
-            if len(link.executor.inflight) > 1 and now - link.heard >= STALL_S:
+            if len(link.executor.inflight) > 1 and now - link.heard >= link.patience:
+                link.patience = min(2 * link.patience, MAX_STALL_S)
                 self.kernel.stalled(link.executor)
 
     def _read_data(self, link: LiveLink) -> None:
@@ -297,9 +298,12 @@ class LiveEngine(Engine):
             self._lost(link)
             return False
         if messages:
+            before = len(link.executor.inflight)
             for message in messages:
                 self.enter(link, message)
             link.heard = monotonic()
+            if len(link.executor.inflight) < before:
+                link.patience = STALL_S
             self._barren_deaths = 0
             self.kernel.settled(link.executor)
         return True
@@ -415,8 +419,8 @@ class LiveEngine(Engine):
                 busy = link
         if busy is None or busy.driven or busy.unsent or busy.eof or self.latches or self.dying:
             return None
-        if len(busy.executor.inflight) > 1 and len(self.links) > 1 and not busy.executor.followers:
-            return None  # others are idle: the keeper must be free to balance
+        if len(busy.executor.inflight) > 1:
+            return None  # others may be idle: the keeper must be free to balance
         return busy
 
     def _drive(self, link: LiveLink, latch: AnyLatch) -> bool:
@@ -439,7 +443,7 @@ class LiveEngine(Engine):
                         if self.kernel.dirty:
                             self.flush()
                         return True
-                    if self._busy_elsewhere(link) or not link.executor.inflight or self.kernel.notices:
+                    if len(link.executor.inflight) != 1 or self._busy_elsewhere(link) or self.kernel.notices:
                         return False
         finally:
             with self.lock:

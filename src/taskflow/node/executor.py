@@ -78,6 +78,8 @@ class ExecutorProcess:
         interpreter.await_news = self._await_news
         self._receiver = Receiver(data)
         self._send_lock = threading.Lock()
+        self._receive_lock = threading.Lock()
+        self._unread: deque[tuple[Any, ...]] = deque()  # messages fetched by the control thread
         self._last_sent = monotonic()
         self._last_look = self._last_sent
         self._means: dict[int, float] = {}
@@ -177,19 +179,43 @@ class ExecutorProcess:
     def _receive(self, *, wait: bool) -> bool:
         """Take in messages; False if the master is gone."""
         receiver = self._receiver
-        try:
-            messages = receiver.receive(0 if wait else socket.MSG_DONTWAIT)
-            while messages is not None:
-                for message in messages:
-                    self._accept(message)
-                if not receiver.incomplete:
-                    return True
-                messages = receiver.receive()
-        except BlockingIOError:
-            return True
-        except ConnectionResetError:
-            pass
+        with self._receive_lock:
+            if self._unread:
+                while self._unread:
+                    self._accept(self._unread.popleft())
+                return True
+            try:
+                messages = receiver.receive(0 if wait else socket.MSG_DONTWAIT)
+                while messages is not None:
+                    for message in messages:
+                        self._accept(message)
+                    if not receiver.incomplete:
+                        return True
+                    messages = receiver.receive()
+            except BlockingIOError:
+                return True
+            except ConnectionResetError:
+                pass
         return False
+
+    def _take_unread(self, count: int) -> list[int]:
+        """In the control thread: take back tasks that the main thread has not even read, because it is running one.
+
+        Messages are only kept, for the main thread to accept: loading functions and publishing are its business.
+        """
+        given: list[int] = []
+        if not self._receive_lock.acquire(blocking=False):
+            return given  # the main thread is reading itself
+        try:
+            with contextlib.suppress(BlockingIOError, ConnectionResetError):
+                self._unread.extend(self._receiver.receive(socket.MSG_DONTWAIT) or ())
+            for message in reversed(self._unread):
+                tasks = message[5]
+                while tasks and len(given) < count:
+                    given.append(tasks.pop()[0])
+        finally:
+            self._receive_lock.release()
+        return given
 
     def _accept(self, message: tuple[Any, ...]) -> None:
         ack, functions, drops, movable, publish, tasks, self.hurry = message
@@ -231,7 +257,7 @@ class ExecutorProcess:
 
     def _recall(self, count: int) -> None:
         """Give back the last tasks of the queue, and send what has been done although a task is running."""
-        given: list[int] = []
+        given = self._take_unread(count)
         kept: list[Any] = []
         while len(given) < count:
             try:
