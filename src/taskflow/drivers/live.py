@@ -513,6 +513,8 @@ class LiveEngine(Engine):
         executor = link.executor
         how = describe_end(end["status"]) if end is not None else "ended (how is not known)"
         running = link.handle.running
+        if running < 0:  # it was loading a function: that is the fault of the first task that calls it
+            running = next((task.id for task in executor.inflight.values() if task.function.id == -running), 0)
         self.journal.write({
             "e": "executor", "t": self.now_us(), "x": executor.id, "pid": link.handle.pid, "state": "died", "why": how,
         })  # fmt: skip
@@ -527,10 +529,10 @@ class LiveEngine(Engine):
                 "e": "failed", "t": self.now_us(), "id": running, "x": executor.id, "attempt": task.attempt,
                 "final": task.deaths > 0, "error": f"executor {how}",
             })  # fmt: skip
+        link.handle.close()
         self._barren_deaths += 1
         if self._barren_deaths > MAX_RESTARTS_IN_A_ROW * max(1, len(self.links)):
             raise ExecutorDiedError(f"executors die as soon as they are started: {error}")
-        link.handle.close()
         self._start_executor()
         self.kernel.executor_lost(executor, running, error)
 

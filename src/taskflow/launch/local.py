@@ -41,8 +41,8 @@ class ExecutorHandle:
 
     @property
     def running(self) -> int:
-        """Id of the task the executor is (or was, if it died) running; 0 if none."""
-        return int.from_bytes(self._page[:8], sys.byteorder)
+        """Id of the task the executor is (or was, if it died) running; 0: none; -n: it loads function n."""
+        return int.from_bytes(self._page[:8], sys.byteorder, signed=True)
 
     def close_far(self) -> None:
         """The executor has its ends now."""

@@ -33,6 +33,12 @@ class SerializationError(TaskflowError, TypeError):
         return error
 
 
+    def moved(self, old: str, new: str) -> SerializationError:
+        """The same error with the beginning of its path replaced."""
+        path = self.path.replace(old, new, 1)
+        return SerializationError.at(path, f"{path} {self.reason}" if self.path else str(self), self.reason)
+
+
 class ExecutorDiedError(TaskflowError):
     """The process that ran the task died each time it was tried. The message is its death certificate."""
 

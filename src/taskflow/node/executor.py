@@ -220,8 +220,10 @@ class ExecutorProcess:
     def _accept(self, message: tuple[Any, ...]) -> None:
         ack, functions, drops, movable, publish, tasks, self.hurry = message
         interpreter = self.interpreter
-        if functions:
-            interpreter.define(functions)
+        for function in functions:
+            self.page[0] = -function[0]  # whoever needs it is to blame if the process dies of loading it
+            interpreter.define([function])
+            self.page[0] = 0
         if movable:
             interpreter.movable.update(key for key in movable)
         if ack or drops:
@@ -233,6 +235,8 @@ class ExecutorProcess:
     def printed(self, stream: int, text: str) -> None:
         """A task wrote to standard output or error."""
         self.interpreter.report.output.append((stream, text))
+        if stream == 2:
+            os.write(2, text.encode(errors="replace"))  # into the log, too: what is said last must survive a death
         if text.endswith("\n") and monotonic() - self._last_sent > 0.05:
             with contextlib.suppress(OSError):
                 self._flush_output()

@@ -283,14 +283,20 @@ class Interpreter:
                 self.report.consumed.extend(call.consumed)
                 return
             results = self._returned(function(*call.args, **call.kwargs), returns, function_id)
-            outputs = [
-                self._output(results, index, (task_id, index), durable=durable) for index in range(len(results))
-            ]
+            outputs: list[tuple[int, Any]] = []
+            for index in range(len(results)):
+                try:
+                    outputs.append(self._output(results, index, (task_id, index), durable=durable))
+                except SerializationError as error:
+                    raise error.moved("result", f"result[{index}]" if returns > 1 else "result") from error.__cause__
             call.check_untouched()
-            for container, position, target in call.outputs():
+            for container, position, target, path in call.outputs():
                 key = (task_id, len(outputs))
                 if target is None:
-                    outputs.append(self._output(container, position, key, durable=durable))
+                    try:
+                        outputs.append(self._output(container, position, key, durable=durable))
+                    except SerializationError as error:
+                        raise error.moved("result", _place(path)) from error.__cause__
                 else:
                     if not os.path.lexists(target):
                         raise MissingOutputError(self._not_made(function_id, target))
@@ -349,7 +355,7 @@ class Interpreter:
                 self.held[key] = container[position]
                 return (HELD, nbytes)
             value = container[position]
-        encoded = encode(value, f"result {position}" if isinstance(position, int) else "result")
+        encoded = encode(value, "result")
         if encoded.futures:
             raise SerializationError("a task returned a future; take its value with compss_wait_on first")
         if encoded.nbytes < self.inline_limit:
@@ -506,10 +512,10 @@ class Call:
         return str(target)
 
     def outputs(self) -> Any:
-        """(container, position, path of a file) of each declared output besides the returned values."""
+        """(container, position, path of a file, steps from the arguments) of each output besides the returned values."""
         for root, path, target in self._sinks:
             if target is not None:
-                yield None, None, target
+                yield None, None, target, path
                 continue
             container = root
             try:
@@ -521,7 +527,7 @@ class Call:
                     f"the task removed element {''.join(f'[{step!r}]' for step in path[1:])} of a collection or "
                     f"dictionary it was given; their size is fixed"
                 ) from None
-            yield container, path[-1], None
+            yield container, path[-1], None, path
 
     def check_untouched(self) -> None:
         """Raise if the task changed a large input file that it was given in place."""
@@ -549,6 +555,12 @@ def _make_folder(folder: str) -> bool:
     except FileNotFoundError:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     return False
+
+
+def _place(path: tuple[Any, ...]) -> str:
+    """How a message names a part of an argument: ``args[0]['key']``."""
+    root = f"kwargs[{path[0]!r}]" if isinstance(path[0], str) else f"args[{path[0]}]"
+    return root + "".join(f"[{step!r}]" for step in path[1:])
 
 
 def _share(source: str | None, target: str, *, directory: bool) -> None:
