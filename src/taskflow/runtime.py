@@ -93,7 +93,7 @@ class Session:
             _without_session,
         )
         self.engine.output = _write_output
-        self.engine.max_pending = max_pending
+        self.engine.max_pending = self.engine.pending_limit = max_pending
         self.submit_plain = self.engine.submit_plain
         self.task_ids = itertools.count(1)
         self.datum_ids = itertools.count(1)
@@ -109,7 +109,7 @@ class Session:
         self.opened = False  # the program itself has called `start` under runtask, and not yet `stop`
         self._local = threading.local()
         self._progress = preparation.make_progress(self, progress)
-        self._interrupts = InterruptGuard(self.engine.lock)
+        self._interrupts = InterruptGuard(self.engine)
 
     def __repr__(self) -> str:
         kernel = self.engine.kernel

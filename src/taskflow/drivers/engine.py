@@ -144,8 +144,8 @@ class Engine:
         self.held: weakref.WeakValueDictionary[tuple[int, int], Version] = weakref.WeakValueDictionary()
         self.output: Callable[[int, str], None] = lambda stream, text: None
         self.released: deque[Version] = deque()  # versions that the main program can no longer name
-        self.max_pending = 1 << 60
-        self.interrupted = False  # Ctrl-C came while the kernel was at work; see `wake`
+        self.max_pending = self.pending_limit = 1 << 60  # the former is 0 while a signal is held back
+        self.deliver: Callable[[], None] = lambda: None  # acts on that signal; see taskflow.interrupts
 
     def now_us(self) -> int:
         """Microseconds since the run started, for the journal."""
@@ -179,11 +179,13 @@ class Engine:
         self.submit(task, ())
 
     def throttle(self) -> None:
-        """Too many tasks are pending: wait until some have ended."""
-        self.wait(BelowLatch(self.max_pending * 9 // 10))
+        """Too many tasks are pending: wait until some have ended. Or a signal came while the kernel was at work."""
+        self.deliver()
+        if self.kernel.unfinished >= self.pending_limit:
+            self.wait(BelowLatch(self.pending_limit * 9 // 10))
 
     def wake(self) -> None:
-        """Have ``interrupted`` looked at as soon as the kernel is at rest."""
+        """Have whoever waits for events look round."""
 
     def enter_released(self) -> None:
         """Tell the kernel what the main program has dropped. Called with the lock held."""

@@ -14,7 +14,6 @@ over from the keeper and blocks in ``recv`` itself: that saves a thread switch, 
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import os
 import select
@@ -231,9 +230,6 @@ class LiveEngine(Engine):
                         self.journal.flush()
                 if self.kernel.notices:
                     self._notify()
-                if self.interrupted:
-                    self.interrupted = False
-                    _thread.interrupt_main()
         except BaseException as error:  # noqa: BLE001  whatever it is, nobody may wait for a dead keeper
             self._give_up(error)
 

@@ -18,7 +18,6 @@ import heapq
 import itertools
 import pickle
 import random
-import signal
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -207,9 +206,6 @@ class SimulatedEngine(Engine):
         """Do what must not be done while the kernel is at work."""
         for watch in self.take_notices():
             watch.callback()
-        if self.interrupted:
-            self.interrupted = False
-            signal.raise_signal(signal.SIGINT)
 
     # ------------------------------------------------------------------ time
 
