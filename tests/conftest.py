@@ -1,4 +1,4 @@
-"""Executors import the functions of test modules by name, so the folder that holds ``tests`` must be on the path."""
+"""Executors import the functions of test modules by name: its parent folder must be on the path."""
 
 import sys
 from pathlib import Path

@@ -88,10 +88,17 @@ class Session:
             "cwd": os.getcwd(),
             "scratch": f"{self.run_dir}/scratch",
         }
-        self.engine: Engine = preparation.make_engine(
-            engine, str(self.run_dir), segments, self.journal, self.workers, settings, seed, faults,
-            _without_session,
-        )
+        try:
+            self.engine: Engine = preparation.make_engine(
+                engine, str(self.run_dir), segments, self.journal, self.workers, settings, seed, faults,
+                _without_session,
+            )
+        except BaseException:
+            self.journal.close()
+            import shutil
+
+            shutil.rmtree(segments, ignore_errors=True)
+            raise
         self.engine.output = _write_output
         self.engine.max_pending = self.engine.pending_limit = max_pending
         self.submit_plain = self.engine.submit_plain

@@ -1,7 +1,7 @@
 """The engines that every behavioural test runs on.
 
-A test (or module) that uses the fixture ``engine`` runs once on each engine. ``@pytest.mark.engines("local")`` names the
-engines on which a behaviour exists at all: a sequential run, say, has no executors that could die.
+A test (or module) that uses the fixture ``engine`` runs once on each engine. ``@pytest.mark.engines("local")``
+names the engines on which a behaviour exists at all: a sequential run, say, has no executors that could die.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ class Engine:
 
 
 @pytest.fixture(scope="module")
-def session_of_module(request, tmp_path_factory):
+def session_of_module(tmp_path_factory):
     """Function that gives the module's session on an engine, making it anew if a test has ended it."""
 
     def get(name):
@@ -65,7 +65,7 @@ def start(name, run_dir, **options):
 
 @pytest.fixture
 def engine(request, session_of_module):
-    """The engine to run on. What a test leaves behind (a failure it did not look at) is an error of that test."""
+    """The engine to run on. A failure that a test leaves behind unseen is an error of that test."""
     if request.param == "sequential":
         taskflow.stop()
         yield Engine("sequential")

@@ -237,7 +237,12 @@ def test_s41_three_levels_of_tasks_called_in_tasks():
 
 @pytest.mark.parametrize(
     ("annotation", "error"),
-    [({"x": 3}, TypeError), ({"x": {"depht": 2}}, ValueError), ({"x": {"depth": 0}}, ValueError), ({"x": "IN"}, TypeError)],
+    [
+        ({"x": 3}, TypeError),
+        ({"x": {"depht": 2}}, ValueError),
+        ({"x": {"depth": 0}}, ValueError),
+        ({"x": "IN"}, TypeError),
+    ],
 )
 def test_annotation_that_makes_no_sense_is_refused_naming_the_parameter(annotation, error):
     with pytest.raises(error, match="parameter 'x'"):

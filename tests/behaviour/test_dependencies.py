@@ -183,7 +183,7 @@ def test_one_object_written_through_two_parameters():
 
 def test_immutable_values_as_inout():
     @task(n=INOUT, text=INOUT)
-    def change(n, text):
+    def change(n, text):  # noqa: ARG001
         return
 
     n, text = 5, "text"
@@ -203,7 +203,7 @@ def test_independent_tasks_overlap(tmp_path):
 
 @pytest.mark.engines("local")
 def test_write_after_read_does_not_wait(tmp_path):
-    """The reader of the old version ends only after the writer has run: an edge would make that impossible."""
+    """The reader of the old version ends only after the writer has run: an edge would not let it."""
     flag = str(tmp_path / "written")
 
     @task(box=IN, returns=1)
@@ -457,7 +457,10 @@ def test_s09_commutative_tasks_on_different_data_overlap(tmp_path):
         return meet(folder, name, 2)
 
     boxes = [Box(), Box()]
-    assert compss_wait_on([meeting(box, str(tmp_path), str(n)) for n, box in enumerate(boxes)]) == [True, True]
+    assert compss_wait_on([meeting(box, str(tmp_path), str(n)) for n, box in enumerate(boxes)]) == [
+        True,
+        True,
+    ]
 
 
 def test_s09_groups_of_different_functions_follow_each_other():

@@ -31,7 +31,7 @@ class OwnError(Exception):
         return type(self), (self.args[0], self.code)
 
 
-class TwoArguments(Exception):
+class TwoArguments(Exception):  # noqa: N818
     """Pickles, but cannot be rebuilt from its args: a common mistake."""
 
     def __init__(self, name, reason):
@@ -40,14 +40,14 @@ class TwoArguments(Exception):
         self.reason = reason
 
 
-class HoldsLock(Exception):
+class HoldsLock(Exception):  # noqa: N818
     def __init__(self, message):
         super().__init__(message, threading.Lock())
         self.lock = threading.Lock()
         self.number = 7
 
 
-class Unspeakable(Exception):
+class Unspeakable(Exception):  # noqa: N818
     def __str__(self):
         raise RuntimeError("no text")
 
@@ -64,7 +64,7 @@ def deep_failure(n):
 
 def below(n):
     if n == 0:
-        return [][1]
+        return [][1]  # noqa: PLE0643
     return below(n - 1)
 
 
@@ -115,7 +115,9 @@ def write(path, *, broken=False):
         raise OSError(28, "No space left", path)
 
 
-@pytest.mark.parametrize("kind", [ValueError, KeyError, ZeroDivisionError, OwnError, RuntimeError, AssertionError, StopIteration])
+@pytest.mark.parametrize(
+    "kind", [ValueError, KeyError, ZeroDivisionError, OwnError, RuntimeError, AssertionError, StopIteration]
+)
 def test_type_and_text_are_those_of_the_task(kind):
     with pytest.raises(kind) as caught:
         compss_wait_on(fail(kind, "the text"))
@@ -171,7 +173,9 @@ def test_line_of_the_call_in_a_loop_and_over_several_lines():
         assert f"{__file__}:{line}" in str(future.exception().__cause__)
 
 
-@pytest.mark.parametrize("wait", [compss_wait_on, lambda future: future.result(), lambda future: compss_wait_on([future, 1])])
+@pytest.mark.parametrize(
+    "wait", [compss_wait_on, lambda future: future.result(), lambda future: compss_wait_on([future, 1])]
+)
 def test_raised_wherever_the_program_waits(wait):
     with pytest.raises(ValueError, match="here"):
         wait(fail(ValueError, "here"))
@@ -196,7 +200,7 @@ def test_barrier_tells_of_a_task_without_result():
         compss_barrier()
 
 
-def test_dependants_fail_with_the_same_exception_and_do_not_run(tmp_path):
+def test_dependants_fail_with_the_same_exception_and_do_not_run(tmp_path):  # noqa: ARG001
     bad = fail(ValueError, "root")
     direct = use(bad)
     indirect = use(1, use(direct), give(2))
@@ -297,7 +301,7 @@ def test_exception_without_a_text():
 def test_exception_of_a_class_that_main_does_not_know():
     @task(returns=1)
     def strange():
-        class Inside(Exception):
+        class Inside(Exception):  # noqa: N818
             pass
 
         raise Inside("made there")

@@ -424,7 +424,9 @@ def test_end_of_program_brings_all_files_back(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["0", "1", "2", "3", "4"]
 
 
-@pytest.mark.parametrize("function", [compss_open, compss_wait_on_file, compss_file_exists, compss_delete_file])
+@pytest.mark.parametrize(
+    "function", [compss_open, compss_wait_on_file, compss_file_exists, compss_delete_file]
+)
 @pytest.mark.engines("local", "simulated")
 def test_what_is_no_path_is_refused(function):
     with pytest.raises(TypeError, match="path"):
@@ -477,7 +479,7 @@ def test_permission_bits_travel(data):
     def runnable(path):
         return os.access(path, os.X_OK)
 
-    os.chmod(data, 0o755)
+    os.chmod(data, 0o755)  # noqa: S103
     assert compss_wait_on(runnable(data)) is True
     increment(data)
     assert os.stat(compss_wait_on_file(data)).st_mode & 0o777 == 0o755

@@ -1,3 +1,4 @@
+# ruff: noqa: PLW0108, PLC3002, ARG005, RUF005, ARG001  most lambdas here are the misuse under test
 """Futures: the whole interface, and what happens when one is taken for its value."""
 
 import asyncio
@@ -312,7 +313,9 @@ def test_as_completed_of_finished_futures():
 def test_standard_wait(tmp_path):
     gate = tmp_path / "gate"
     quick, late = give([1]), after(str(gate), 2)
-    done, pending = concurrent.futures.wait([quick, late], return_when=concurrent.futures.FIRST_COMPLETED, timeout=20)
+    done, pending = concurrent.futures.wait(
+        [quick, late], return_when=concurrent.futures.FIRST_COMPLETED, timeout=20
+    )
     assert (done, pending) == ({quick}, {late})
     touch(gate)
     done, pending = concurrent.futures.wait([quick, late], timeout=20)
@@ -323,7 +326,9 @@ def test_standard_wait(tmp_path):
 @pytest.mark.engines("local")
 def test_standard_wait_for_the_first_exception():
     bad = fail("first")
-    done, _ = concurrent.futures.wait([bad, give(1)], return_when=concurrent.futures.FIRST_EXCEPTION, timeout=20)
+    done, _ = concurrent.futures.wait(
+        [bad, give(1)], return_when=concurrent.futures.FIRST_EXCEPTION, timeout=20
+    )
     assert bad in done
     assert isinstance(bad.exception(), ZeroDivisionError)
 

@@ -144,7 +144,7 @@ def test_empty_group():
 
 @pytest.mark.engines("local", "simulated")
 def test_failure_of_a_member_is_raised_at_the_end_of_the_group():
-    with pytest.raises(LookupError, match="member"), TaskGroup("failing"):
+    with pytest.raises(LookupError, match="member"), TaskGroup("failing"):  # noqa: PT012
         fail("member")
         fail("second")
     compss_barrier()  # told once

@@ -84,7 +84,7 @@ def spoil(model):
 
 
 CALLS = {
-    "args[0]": lambda bad: train(bad),
+    "args[0]": lambda bad: train(bad),  # noqa: PLW0108
     "args[1]": lambda bad: train([1], bad),
     "args[3]": lambda bad: train([1], 2, 3, bad),
     "kwargs['trainer']": lambda bad: train([1], trainer=bad),
@@ -150,7 +150,10 @@ def test_object_that_refuses_in_its_own_words():
 
 
 def test_frame_and_file_that_is_written(tmp_path):
-    with open(tmp_path / "file", "w") as file, pytest.raises(SerializationError, match=r"args\[0\].*TextIOWrapper"):
+    with (
+        open(tmp_path / "file", "w") as file,
+        pytest.raises(SerializationError, match=r"args\[0\].*TextIOWrapper"),
+    ):
         train(file)
     with pytest.raises(SerializationError, match=r"args\[1\].*frame"):
         train(1, sys._getframe())
@@ -172,7 +175,7 @@ def test_function_that_refers_to_what_cannot_be_sent():
         uses_lock()
 
 
-def test_nothing_was_submitted_by_a_call_that_failed(engine):
+def test_nothing_was_submitted_by_a_call_that_failed(engine):  # noqa: ARG001
     from taskflow import runtime
 
     before = runtime.session.engine.kernel.submitted
@@ -184,7 +187,7 @@ def test_nothing_was_submitted_by_a_call_that_failed(engine):
 
 def test_call_that_failed_leaves_the_objects_of_other_arguments_as_they_were():
     @task(items=INOUT, returns=1)
-    def both(items, bad):
+    def both(items, bad):  # noqa: ARG001
         items.append(1)
 
     items = [0]

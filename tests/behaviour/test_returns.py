@@ -33,7 +33,8 @@ class Shape:
     ("returns", "value"),
     [
         (int, 5), (1, 5), ("1", 5), (True, 5), (str, "s"), (list, [1, 2]), (dict, {1: 2}), (tuple, (1, 2)),
-        ([int], 5), (np.array, [1]), (np.ndarray, [1]), ({Type: COLLECTION_OUT, Depth: 2}, [[1], [2]]), (object, None),
+        ([int], 5), (np.array, [1]), (np.ndarray, [1]),
+        ({Type: COLLECTION_OUT, Depth: 2}, [[1], [2]]), (object, None),
     ],
 )  # fmt: skip
 def test_s04_declarations_of_one_value(returns, value):
@@ -46,10 +47,12 @@ def test_s04_declarations_of_one_value(returns, value):
     assert type(result) is type(value)
 
 
-@pytest.mark.parametrize("returns", [2, "2", (float, float), [float, list], "PAIR", "value_of(n)", "value_of(shape.count)"])
-def test_s04_declarations_of_two_values(returns, monkeypatch):
+@pytest.mark.parametrize(
+    "returns", [2, "2", (float, float), [float, list], "PAIR", "value_of(n)", "value_of(shape.count)"]
+)
+def test_s04_declarations_of_two_values(returns, monkeypatch):  # noqa: ARG001
     @task(returns=returns)
-    def pair(x, n=2, shape=None):
+    def pair(x, n=2, shape=None):  # noqa: ARG001
         return x, 2 * x
 
     pair.__wrapped__.__globals__["PAIR"] = 2
@@ -189,7 +192,7 @@ def source_inner(x):
         return inner
 
     other()
-    (lambda: (1, 2))()
+    (lambda: (1, 2))()  # noqa: PLC3002
     return x
 
 
@@ -314,7 +317,11 @@ def test_fewer_values_than_declared_fail_the_task(function):
 @pytest.mark.engines("local", "simulated")
 @pytest.mark.parametrize(
     ("returns", "message"),
-    [("missing_name", "no global of that name"), ("value_of(q)", "no parameter 'q'"), ("TEXT", "not a whole number")],
+    [
+        ("missing_name", "no global of that name"),
+        ("value_of(q)", "no parameter 'q'"),
+        ("TEXT", "not a whole number"),
+    ],
 )
 def test_number_of_results_that_cannot_be_found_out_is_an_error_at_the_call(returns, message):
     @task(returns=returns)

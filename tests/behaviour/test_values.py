@@ -1,7 +1,7 @@
 """S01, S30: values of every kind go into tasks and come back as they were."""
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -18,7 +18,7 @@ from taskflow import compss_wait_on, task
 
 pytestmark = pytest.mark.usefixtures("engine")
 
-Point = namedtuple("Point", "x y")
+Point = namedtuple("Point", "x y")  # noqa: PYI024
 
 
 class Colour(enum.Enum):
@@ -83,7 +83,7 @@ VALUES = [
     b"", b"\x00\xff", b"y" * 100_000, bytearray(b"abc"),
     (), (1,), (1, "two", (3.0, None)), [], [1, [2, [3]]], {}, {"a": 1, 2: [3]}, set(), {1, 2}, frozenset({3}),
     range(3, 9, 2), slice(1, 2), Ellipsis, NotImplemented,
-    datetime.datetime(2024, 2, 29, tzinfo=datetime.timezone.utc), decimal.Decimal("1.10"), fractions.Fraction(1, 3),
+    dt.datetime(2024, 2, 29, tzinfo=dt.timezone.utc), decimal.Decimal("1.10"), fractions.Fraction(1, 3),
     pathlib.PurePosixPath("a/b"), uuid.UUID(int=7),
     Point(1, 2), Colour.RED, Level.HIGH, Text("sub"), Record("r", [1, 2]), Slotted(4),
     Counter("aab"), OrderedDict(b=1, a=2), defaultdict(list, a=[1]), deque([1, 2], maxlen=3),
@@ -108,14 +108,17 @@ def test_s01_float_keeps_sign_of_zero_and_not_a_number():
 
 ARRAYS = [
     np.float64(1.5), np.int8(-3), np.bool_(True), np.str_("text"), np.datetime64("2024-01-01"),
-    np.zeros(0), np.arange(12.0).reshape(3, 4), np.arange(12).reshape(3, 4).T, np.asfortranarray(np.ones((3, 2))),
+    np.zeros(0), np.arange(12.0).reshape(3, 4), np.arange(12).reshape(3, 4).T,
+    np.asfortranarray(np.ones((3, 2))),
     np.arange(20)[::3], np.array(5), np.array([1, "a", None], dtype=object), np.array(["ab", "c"]),
     np.array([(1, 2.0)], dtype=[("n", "i4"), ("x", "f8")]), np.arange(100_000.0), np.arange(100_000.0)[::-2],
     np.ma.masked_array([1, 2], mask=[False, True]),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ARRAYS, ids=lambda value: f"{type(value).__name__}-{np.shape(value)}-{value.dtype}")
+@pytest.mark.parametrize(
+    "value", ARRAYS, ids=lambda value: f"{type(value).__name__}-{np.shape(value)}-{value.dtype}"
+)
 def test_s01_arrays_and_array_scalars_keep_type_shape_and_content(value):
     back = compss_wait_on(same(value))
     assert type(back) is type(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -173,6 +174,11 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
             _misuse("a comparison")(self)
         return NotImplemented
 
+    def __bool__(self) -> bool:
+        if sys._getframe(1).f_globals.get("__name__") == "concurrent.futures._base":  # noqa: SLF001
+            return True  # `concurrent.futures.wait` looks for any exception among futures that have ended
+        return _misuse("a condition (if, while, and, or, not)")(self)
+
     def __format__(self, spec: str) -> str:
         if spec:
             _misuse("a format")(self)
@@ -205,7 +211,6 @@ def _misuse(operation: str) -> Callable[..., NoReturn]:
 
 
 _OPERATIONS = {
-    "a condition (if, while, and, or, not)": ["bool"],
     "an iteration or unpacking": ["iter", "next", "reversed"],
     "len()": ["len"],
     "indexing": ["getitem", "setitem", "delitem", "contains"],

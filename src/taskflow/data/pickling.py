@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import types
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
+from cloudpickle.cloudpickle import _class_setstate
 
 from taskflow.data.serialization import note_future, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+#: Classes that travelled by value, apart by whether this process has the original or a copy.
+_originals: weakref.WeakSet[type] = weakref.WeakSet()
+_copies: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def set_class_state(kind: type, content: Any) -> None:
+    """Fill in a class that arrived by value, unless it is this process's own that comes back with an instance.
+
+    The copy that comes back is a view of the past: it must replace neither attributes set since then nor methods.
+    """
+    if kind in _originals:
+        return
+    _copies.add(kind)
+    _class_setstate(kind, content)
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -25,7 +43,12 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             datum = tracked.find(obj)
             if datum is not None:
                 return note_future(datum)
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        if type(reduced) is tuple and reduced[-1] is _class_setstate:
+            if obj not in _copies:
+                _originals.add(obj)
+            reduced = (*reduced[:-1], set_class_state)
+        return reduced
 
 
 class ContainerPickler(Pickler):
