@@ -7,10 +7,11 @@
                   ├── again ── a thread, every millisecond
                   └── again ── the end of the next submission
 
-At rest is the main thread when it is in the program's own code, or waits for tasks. A program that submits tasks
-in a loop is hardly ever seen at rest: other threads run while it sends, which is in the middle of the runtime's
-work. So a signal that is held back makes the limit of pending tasks 0. Every submission looks at that limit at
-its end, and calls `Engine.throttle`, which delivers the signal: this costs nothing as long as there is none.
+At rest is the main thread when it is in the program's own code, or waits for tasks. A program that submits
+tasks in a loop is hardly ever seen at rest: other threads run while it sends, which is in the middle of the
+runtime's work. So a signal that is held back makes the limit of pending tasks 0. Every submission looks at
+that limit at its end, and calls `Engine.throttle`, which delivers the signal: this costs nothing as long as
+there is none.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[type-arg,misc]
+class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[type-arg]
     """The result of a task call.
 
     It can be passed to other tasks (alone, in collections, hidden in other objects), waited for with `compss_wait_on`
@@ -115,7 +115,7 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
         """Only the runtime gives a task's future its exception. Raises TypeError."""
         raise TypeError("a task's future gets its exception from the task")
 
-    def add_done_callback(self, fn: Callable[[Future[T_co]], object]) -> None:  # type: ignore[override]
+    def add_done_callback(self, fn: Callable[[Future[T_co]], object]) -> None:
         """Call ``fn(future)`` once the task has ended: at once if it has, else from a thread of the runtime."""
         session = runtime.session
         if not self.current.state and session is not None:
@@ -152,16 +152,16 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
         return mirror
 
     @property
-    def _condition(self) -> threading.Condition:
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
         return self._mirror._condition  # noqa: SLF001
 
     @property
-    def _state(self) -> str:
+    def _state(self) -> str:  # type: ignore[override]
         return self._mirror._state  # noqa: SLF001
 
     @property
-    def _waiters(self) -> list[Any]:
-        return self._mirror._waiters  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
+        return self._mirror._waiters  # noqa: SLF001
 
     # ------------------------------------------------------------------ not the value
 
@@ -238,7 +238,7 @@ class _Mirror(concurrent.futures.Future):  # type: ignore[type-arg]
         with self._condition:
             failed = owner.current.state == FAILED
             self._state = "FINISHED"
-            for waiter in self._waiters:  # type: ignore[attr-defined]
+            for waiter in self._waiters:
                 (waiter.add_exception if failed else waiter.add_result)(owner)
             self._condition.notify_all()
 

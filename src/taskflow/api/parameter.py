@@ -1,4 +1,7 @@
-"""Directions and types for annotating parameters: ``@task(a=INOUT, path=FILE_OUT, blocks={Type: COLLECTION_IN, Depth: 2})``."""
+"""Directions and types for annotating parameters.
+
+For example ``@task(a=INOUT, path=FILE_OUT, blocks={Type: COLLECTION_IN, Depth: 2})``.
+"""
 
 from __future__ import annotations
 
@@ -82,4 +85,68 @@ Weight = "weight"
 Keep_rename = "keep_rename"
 Cache = "cache"
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "Kind", "Parameter")]  # noqa: PLE0605
+__all__ = [
+    "COLLECTION",
+    "COLLECTION_FILE",
+    "COLLECTION_FILE_IN",
+    "COLLECTION_FILE_INOUT",
+    "COLLECTION_FILE_OUT",
+    "COLLECTION_IN",
+    "COLLECTION_INOUT",
+    "COLLECTION_IN_DELETE",
+    "COLLECTION_OUT",
+    "COMMUTATIVE",
+    "CONCURRENT",
+    "DICTIONARY",
+    "DICTIONARY_IN",
+    "DICTIONARY_INOUT",
+    "DICTIONARY_IN_DELETE",
+    "DICTIONARY_OUT",
+    "DIRECTION",
+    "DIRECTORY",
+    "DIRECTORY_IN",
+    "DIRECTORY_INOUT",
+    "DIRECTORY_OUT",
+    "FILE",
+    "FILE_COMMUTATIVE",
+    "FILE_COMMUTATIVE_STDERR",
+    "FILE_COMMUTATIVE_STDIN",
+    "FILE_COMMUTATIVE_STDOUT",
+    "FILE_CONCURRENT",
+    "FILE_CONCURRENT_STDERR",
+    "FILE_CONCURRENT_STDIN",
+    "FILE_CONCURRENT_STDOUT",
+    "FILE_IN",
+    "FILE_INOUT",
+    "FILE_INOUT_STDERR",
+    "FILE_INOUT_STDIN",
+    "FILE_INOUT_STDOUT",
+    "FILE_IN_STDERR",
+    "FILE_IN_STDIN",
+    "FILE_IN_STDOUT",
+    "FILE_OUT",
+    "FILE_OUT_STDERR",
+    "FILE_OUT_STDIN",
+    "FILE_OUT_STDOUT",
+    "FILE_STDERR",
+    "FILE_STDIN",
+    "FILE_STDOUT",
+    "IN",
+    "INOUT",
+    "IN_DELETE",
+    "IOSTREAM",
+    "OUT",
+    "STDERR",
+    "STDIN",
+    "STDOUT",
+    "STREAM_IN",
+    "STREAM_OUT",
+    "Cache",
+    "Depth",
+    "Direction",
+    "Keep_rename",
+    "Prefix",
+    "StdIOStream",
+    "Type",
+    "Weight",
+]  # fmt: skip

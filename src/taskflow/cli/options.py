@@ -26,9 +26,11 @@ options:
   --graph[=FILE]    at the end, write the graph of the tasks in DOT format
                     (default: graph.dot in the run folder)
   --run-dir DIR     make DIR the run folder (default: a new folder in .taskflow)
-  --log-level LEVEL what the runtime says about itself on standard error: {levels}
-                    (default: warning; debug and trace also show the runtime's frames in tracebacks)
-  --max-pending N   unfinished tasks at which the program waits before it submits more (default: {pending})
+  --log-level LEVEL what the runtime says about itself on standard error (default: warning):
+                    {levels};
+                    debug and trace also show the runtime's frames in tracebacks
+  --max-pending N   unfinished tasks at which the program waits before it submits more
+                    (default: {pending})
   -m MODULE         run a module, as python -m does
   --version         show the version
   -h, --help        show this help
@@ -41,8 +43,8 @@ examples:
   runtask --summary --graph=g.dot app.py    say what ran, and draw it: dot -Tsvg g.dot > g.svg
   runtask -m package.module input.txt       run a module; its relative imports work
 
-exit code: that of the script; 1 if an exception is not caught; 2 for a wrong command line; 130 after Ctrl-C;
-143 after SIGTERM.
+exit code: that of the script; 1 if an exception is not caught; 2 for a wrong command line;
+130 after Ctrl-C; 143 after SIGTERM
 """
 
 #: Option -> what its value is called; None: no value; "=FILE": a value only after the equals sign.

@@ -88,7 +88,8 @@ def encode(value: Any, path: str, tracked: Tracked | None = None) -> Encoded:
     """
     pickled: list[pickle.PickleBuffer] = []
     previous = (state.collected, state.tracked)
-    state.collected = futures = []
+    futures: list[Any] = []
+    state.collected = futures
     state.tracked = tracked if tracked else None
     from taskflow.data.pickling import ContainerPickler, Pickler  # cloudpickle is not imported before it is needed
 
@@ -119,7 +120,7 @@ def decode(header: bytes | memoryview, buffers: Iterable[Any] = (), hidden: Sequ
 
 def decode_blob(blob: bytes | tuple[bytes, tuple[bytes, ...]], hidden: Sequence[Any] = ()) -> Any:
     """Rebuild a value from `Encoded.blob`; its arrays are writable."""
-    if type(blob) is bytes:
+    if isinstance(blob, bytes):
         if not hidden:
             return pickle.loads(blob)
         return decode(blob, (), hidden)

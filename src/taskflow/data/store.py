@@ -7,6 +7,7 @@ copies nothing, and a task that scribbles on its IN parameter hurts nobody. The 
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import sys
@@ -137,7 +138,7 @@ class Snapshots:
                 return segment
         segment = Segment(store.directory, store.write(encoded))
         try:
-            reference = weakref.ref(value, lambda _, identity=identity: self._forget(identity))
+            reference = weakref.ref(value, functools.partial(self._forget, identity))
         except TypeError:
             return segment
         file = os.open(f"{store.directory}/{segment.descriptor[0]}", os.O_RDONLY | os.O_CLOEXEC)
@@ -151,7 +152,7 @@ class Snapshots:
             del self._known[next(iter(self._known))]
         return segment
 
-    def _forget(self, identity: int) -> None:
+    def _forget(self, identity: int, _: object) -> None:
         self._known.pop(identity, None)
 
     def clear(self) -> None:

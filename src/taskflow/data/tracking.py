@@ -7,6 +7,7 @@ once nobody but the registry refers to them (checked each time the registry has 
 
 from __future__ import annotations
 
+import functools
 import sys
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ class Registry:
         if type(value) in _CONTAINERS:
             self.containers.add(identity)
         try:
-            reference = weakref.ref(value, lambda _, identity=identity: self._died(identity))
+            reference = weakref.ref(value, functools.partial(self._died, identity))
         except TypeError:
             self._entries[identity] = Entry(datum, value, weak=False)
             if len(self) > self._sweep_at:
@@ -140,7 +141,7 @@ class Registry:
         self.containers.discard(identity)
         return self._entries.pop(identity, None)
 
-    def _died(self, identity: int) -> None:
+    def _died(self, identity: int, _: object = None) -> None:
         entry = self._forget(identity)
         if entry is not None:
             self._release(entry.datum)

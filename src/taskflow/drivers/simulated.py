@@ -1,13 +1,14 @@
 """The simulated driver: the same kernel and the same interpreters, on a virtual clock, in one thread.
 
-Everything that time and chance decide in a real run is drawn from one seeded generator: how long messages and tasks
-take, when executors die and what they had sent by then, which reports arrive twice or after the death of their sender.
-Task bodies really run, in virtual order, so a whole program with dozens of deaths takes milliseconds, and a seed that
-fails replays exactly.
+Everything that time and chance decide in a real run is drawn from one seeded generator: how long messages and
+tasks take, when executors die and what they had sent by then, which reports arrive twice or after the death
+of their sender. Task bodies really run, in virtual order, so a whole program with dozens of deaths takes
+milliseconds, and a seed that fails replays exactly.
 
-Time passes while the program waits, and a little while it submits. When no event is left and somebody still waits, or
-events go on without any task ending, the run is stuck: that is an error with the state of the kernel, never a hang.
-The program itself must be single-threaded, and wait by `wait` only: no callback comes from another thread.
+Time passes while the program waits, and a little while it submits. When no event is left and somebody still
+waits, or events go on without any task ending, the run is stuck: that is an error with the state of the
+kernel, never a hang. The program itself must be single-threaded, and wait by `wait` only: no callback comes
+from another thread.
 """
 
 from __future__ import annotations
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
     from taskflow.model.parameters import Direction
     from taskflow.observe.journal import Journal
 
+PLAIN, WITH_INPUTS = 3, 4  #: lengths of the short forms of tasks, see `wire.messages`
 SEND_AHEAD = 16  #: tasks that collect in an outbox before a submission sends them
 STALL_S = 0.005  #: silence of a busy executor after which queued tasks are taken back for idle ones
-MAX_BARREN_EVENTS = 20_000  #: events in a row without any task submitted or ended that count as going in circles
+OUTLIERS = 0.2  #: share of tasks that take ten times as long
+MAX_BARREN_EVENTS = 20_000  #: so many events in a row without any task ending are going in circles
 
 
 class StuckError(TaskflowError):
@@ -47,12 +50,17 @@ class StuckError(TaskflowError):
 
 @dataclasses.dataclass(frozen=True)
 class Faults:
-    """What goes wrong in a simulated run and how often. Probabilities are per task or message, times in seconds.
+    """What goes wrong in a simulated run and how often.
 
-    ``death``: an executor dies before, during or after a task. ``idle_death``: it dies when a message reaches it.
-    ``max_deaths``: as many at most. ``fatal``: one task may kill several executors (and is then reported as failed).
+    Probabilities are per task or message, times in seconds.
+
+    ``death``: an executor dies before, during or after a task.
+    ``idle_death``: it dies when a message reaches it.
+    ``max_deaths``: as many at most.
+    ``fatal``: one task may kill several executors (and is then reported as failed).
     ``late`` and ``lost``: what a dying executor has sent arrives after its death is known, or never.
-    ``duplicate``: a report arrives twice. ``delay``: of messages; ``restart``: until a dead executor is replaced.
+    ``duplicate``: a report arrives twice.
+    ``delay``: of messages; ``restart``: until a dead executor is replaced.
     ``task_s``: mean duration of tasks. ``inline_limit``: bytes from which results are held or go to segments.
     ``steps``: probability that time passes during a submission.
     """
@@ -93,10 +101,11 @@ class SimulatedLink(Link):
 class SimulatedEngine(Engine):
     """Runs tasks in this process, in virtual time.
 
-    ``bodies`` makes the context in which task bodies run. ``check`` is called with the engine after every event.
+    ``bodies`` makes the context in which task bodies run. ``check`` is called with the engine after every
+    event.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  as the other engines, and what only a simulation needs
         self,
         run_dir: str,
         segments: str,
@@ -235,20 +244,24 @@ class SimulatedEngine(Engine):
     def _state(self, latch: AnyLatch | None) -> str:
         """What a person needs to see when the run is stuck."""
         kernel = self.kernel
-        lines = [
-            f"{kernel.unfinished} tasks are unfinished (seed {self.seed}, virtual time {self.now:.6f} s, "
-            f"{self.deaths} deaths)"
-        ]
+        when = f"seed {self.seed}, virtual time {self.now:.6f} s, {self.deaths} deaths"
+        lines = [f"{kernel.unfinished} tasks are unfinished ({when})"]
         if latch is not None:
             lines.append(f"  waiting: {type(latch).__name__}")
             versions = getattr(latch, "versions", ())
-            lines += [f"    {version!r} made by {version.producer!r}" for version in versions[:5] if not version.state]
+            lines += [
+                f"    {version!r} made by {version.producer!r}"
+                for version in versions[:5]
+                if not version.state
+            ]
         lines += [f"  ready: {task!r}" for task in (*kernel.urgent, *kernel.ready)][:6]
         for executor in kernel.executors.values():
             lines.append(f"  {executor!r}, recalling={executor.recalling}, outbox={executor.outbox}")
             for name, tasks in (
-                ("in flight", executor.inflight.values()), ("local", executor.local), ("follows", executor.followers),
-            ):  # fmt: skip
+                ("in flight", executor.inflight.values()),
+                ("local", executor.local),
+                ("follows", executor.followers),
+            ):
                 for task in list(tasks)[:5]:
                     lines.append(f"    {name}: {task!r} reads {list(task.reads)[:4]}")
         lines += [f"  to be published: {version!r}" for version in list(kernel.publishing.values())[:5]]
@@ -289,7 +302,8 @@ class SimulatedEngine(Engine):
         data = pickle.dumps(link.interpreter.next_report(), 5)
         self._post(link, data)
         if self._chance(self.faults.duplicate):
-            self._at(link.to_master + self._delay() * self.random.choice((0, 1, 20)), self._arrive, link, data)
+            later = link.to_master + self._delay() * self.random.choice((0, 1, 20))
+            self._at(later, self._arrive, link, data)
 
     def _post(self, link: SimulatedLink, data: bytes) -> None:
         link.to_master = max(link.to_master, self.now + self._delay())
@@ -347,7 +361,7 @@ class SimulatedEngine(Engine):
         return self.deaths < self.faults.max_deaths and self._chance(probability)
 
     def _may_be_victim(self, task_id: int) -> bool:
-        """Whether an executor may die while it runs the task: once only, unless ``fatal``, or the task has failed."""
+        """Whether an executor may die while it runs the task: once only, unless ``fatal``."""
         if task_id and not self.faults.fatal:
             if task_id in self._victims:
                 return False
@@ -387,7 +401,7 @@ class SimulatedEngine(Engine):
         link.busy = True
         link.running = entry[0]
         duration = self.random.expovariate(1 / self.faults.task_s)
-        if self.random.random() < 0.2:
+        if self._chance(OUTLIERS):
             duration *= 10
         fate = ""
         if self._may_die(self.faults.death):
@@ -405,10 +419,12 @@ class SimulatedEngine(Engine):
         interpreter = link.interpreter
         task_id, function_id = entry[0], entry[1]
         with self.bodies():
-            if len(entry) == 3 or (len(entry) == 4 and interpreter.fill_in(entry[2], entry[3])):
-                interpreter.run_plain(*entry[:3])
-            elif len(entry) == 4:
-                interpreter.run(*entry[:3], None, entry[3], interpreter.returns[function_id], False)
+            if len(entry) == PLAIN or (len(entry) == WITH_INPUTS and interpreter.fill_in(entry[2], entry[3])):
+                interpreter.run_plain(task_id, function_id, entry[2])
+            elif len(entry) == WITH_INPUTS:
+                interpreter.run(
+                    task_id, function_id, entry[2], None, entry[3], interpreter.returns[function_id], False
+                )
             else:
                 interpreter.run(*entry)
         link.busy = False
@@ -428,7 +444,7 @@ class SimulatedEngine(Engine):
             self._proceed(link)
 
     def _die(self, link: SimulatedLink) -> None:
-        """The executor is gone at once; the master learns of it later, before or after what was on its way."""
+        """The executor is gone; the master learns of it later, before or after what was on its way."""
         if link.dead:
             return
         link.dead = True
@@ -445,8 +461,11 @@ class SimulatedEngine(Engine):
         executor = link.executor
         del self.links[executor.id]
         self.journal.write({
-            "e": "executor", "t": self.now_us(), "x": executor.id, "pid": 0, "state": "died", "why": "simulated death",
+            "e": "executor", "t": self.now_us(), "x": executor.id, "pid": 0, "state": "died",
+            "why": "simulated death",
         })  # fmt: skip
         task = executor.inflight.get(link.running)
-        where = "" if task is None else f" while it ran task {task.id} {task.function.name} called at {task.location}"
-        self.kernel.executor_lost(executor, link.running, ExecutorDiedError(f"executor {executor.id} died{where}"))
+        what = f"executor {executor.id} died"
+        if task is not None:
+            what += f" while it ran task {task.id} {task.function.name} called at {task.location}"
+        self.kernel.executor_lost(executor, link.running, ExecutorDiedError(what))

@@ -303,8 +303,8 @@ def run_executor(files: list[int], settings: dict[str, Any], number: int) -> Non
     store = Store(settings["segments"], f"x{number}", keep_mappings=True)
     interpreter = Interpreter(store, f"{settings['scratch']}/x{number}", number=number, epoch=settings["epoch"])
     executor = ExecutorProcess(data, control, page, interpreter)
-    sys.stdout = Output(executor, 1)  # type: ignore[assignment]
-    sys.stderr = Output(executor, 2)  # type: ignore[assignment]
+    sys.stdout = Output(executor, 1)
+    sys.stderr = Output(executor, 2)
     try:
         executor.serve()
     finally:
