@@ -8,8 +8,8 @@ from taskflow.core.graph import ASSIGNED, DONE, HELD, PENDING, READY, WAITING
 def reachable(kernel):
     """Every unfinished task that something will bring to its end, each once.
 
-    From the tasks that are handed out or ready, through what they make to those who wait for it. A task that is
-    unfinished and not reached waits for something that nobody is going to do.
+    From the tasks that are handed out or ready, through what they make to those who wait for it. A task that
+    is unfinished and not reached waits for something that nobody is going to do.
     """
     found = {}
     pending = [*kernel.ready, *kernel.urgent]
@@ -81,7 +81,9 @@ def check_counts(tasks):
             versions[id(version)] = version
         for version in {id(version): version for version in task.reads}.values():
             waits += sum(1 for waiter in version.waiters or () if waiter is task)
-            assert version.state in (PENDING, HELD) or not any(waiter is task for waiter in version.waiters or ())
+            assert version.state in (PENDING, HELD) or not any(
+                waiter is task for waiter in version.waiters or ()
+            )
         assert task.missing == waits, f"{task} waits in {waits} places: {list(task.reads)}"
         if task.state == WAITING and not task.missing:
             assert task.exclusive is not None, f"{task} waits for nothing"

@@ -165,10 +165,10 @@ def test_a_watch_is_noticed_when_its_version_is_made_or_failed():
 
 def test_files_that_a_task_was_to_delete_are_unlinked_after_its_end():
     world = World(executors=1)
-    world.done(world.call(deletes=["/tmp/a"]))
-    assert world.kernel.unlink == ["/tmp/a"]
-    world.fail(world.call(deletes=["/tmp/b"]))
-    assert world.kernel.unlink == ["/tmp/a"]
+    world.done(world.call(deletes=["a"]))
+    assert world.kernel.unlink == ["a"]
+    world.fail(world.call(deletes=["b"]))
+    assert world.kernel.unlink == ["a"]
 
 
 def test_costs_are_learnt_as_a_moving_mean():

@@ -9,7 +9,8 @@ import taskflow
 
 SOURCE = Path(taskflow.__file__).parent
 
-#: From low to high. The kernel uses nothing but plain data; only the upper floors know the drivers; nobody the cli.
+#: From low to high. The kernel uses nothing but plain data; only the upper floors know the drivers; nobody
+#: the cli.
 FLOORS = {
     "_version": (),
     "model": (),
@@ -18,23 +19,41 @@ FLOORS = {
     "data": ("core", "model"),
     "cluster": ("model",),
     "observe": ("model",),
-    "interrupts": (),
     "node": ("core", "data", "model", "wire"),
     "runners": ("data", "model", "node"),
     "launch": ("cluster", "model", "wire"),
     "drivers": ("core", "data", "launch", "model", "node", "observe", "wire"),
+    "interrupts": ("drivers",),
     "preparation": ("cluster", "drivers", "model", "observe"),
     "runtime": (
-        "_version", "cluster", "core", "data", "drivers", "interrupts", "model", "node", "observe", "preparation",
+        "_version",
+        "cluster",
+        "core",
+        "data",
+        "drivers",
+        "interrupts",
+        "model",
+        "node",
+        "observe",
+        "preparation",
     ),
     "api": ("core", "data", "drivers", "model", "runtime", "wire"),
     "__init__": ("_version", "api", "model", "runtime"),
     "cli": (
-        "__init__", "_version", "api", "cluster", "drivers", "interrupts", "model", "observe", "preparation", "runtime",
+        "__init__",
+        "_version",
+        "api",
+        "cluster",
+        "drivers",
+        "interrupts",
+        "model",
+        "observe",
+        "preparation",
+        "runtime",
     ),
     "pycompss": ("__init__", "api", "model", "runtime"),
     "__main__": ("cli",),
-}  # fmt: skip
+}
 
 #: Upward, but only in annotations.
 IN_ANNOTATIONS = {("preparation", "runtime")}
@@ -64,7 +83,9 @@ def arrows():
         typing_only = {
             inner
             for block in ast.walk(tree)
-            if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+            if isinstance(block, ast.If)
+            and isinstance(block.test, ast.Name)
+            and block.test.id == "TYPE_CHECKING"
             for inner in ast.walk(block)
         }
         relative = path.relative_to(SOURCE)
@@ -82,7 +103,9 @@ def test_every_floor_is_listed():
 
 def test_no_listed_arrow_runs_upward():
     heights = {floor: height for height, floor in enumerate(FLOORS)}
-    assert [(floor, used) for floor in FLOORS for used in FLOORS[floor] if heights[used] >= heights[floor]] == []
+    assert [
+        (floor, used) for floor in FLOORS for used in FLOORS[floor] if heights[used] >= heights[floor]
+    ] == []
 
 
 def test_imports_run_downward_only():
@@ -108,4 +131,8 @@ def test_the_kernel_does_nothing_itself():
                 names = [node.module]
             outside = {name.split(".")[0] for name in names} - {"taskflow"} - allowed
             assert not outside, f"{path.name}:{node.lineno} imports {outside}"
-            assert not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("open", "print"))
+            assert not (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("open", "print")
+            )

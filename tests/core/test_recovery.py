@@ -2,7 +2,19 @@
 
 import pytest
 
-from taskflow.core.graph import ASSIGNED, DONE, FAILED, GONE, HELD, PENDING, READY, SEGMENT, VALUE, WAITING, Held
+from taskflow.core.graph import (
+    ASSIGNED,
+    DONE,
+    FAILED,
+    GONE,
+    HELD,
+    PENDING,
+    READY,
+    SEGMENT,
+    VALUE,
+    WAITING,
+    Held,
+)
 from taskflow.core.lineage import MAX_GENERATION
 from taskflow.model.parameters import Direction
 from tests.core.world import LONG, SHORT, World

@@ -1,7 +1,8 @@
 """The task functions of the random programs. Executors import this module, so it imports little itself.
 
-Every function that writes has read its other arguments before, so that giving it one object twice means the same
-with and without a runtime. ``wild`` is set in sessions only: there a task may do to its inputs what it likes.
+Every function that writes has read its other arguments before, so that giving it one object twice means the
+same with and without a runtime. ``wild`` is set in sessions only: there a task may do to its inputs what it
+likes.
 """
 
 import zlib
@@ -137,7 +138,7 @@ def urgent(a, k):
 @task(x=INOUT)
 def update(x, a, k, wild):
     number = total(a)
-    if wild:
+    if wild and a is not x:  # given one object twice, a task sees one object
         scribble(a)
     alter(x, number + k)
 

@@ -1,8 +1,8 @@
 """Random programs, and running them: with a session or, as the oracle, as plain Python.
 
-A program is a list of operations with numbers for operands; `Run` takes an operand modulo what exists, so any list is
-a valid program. What a variable may be used for depends on how it came about, never on values or on time, so the same
-program does the same with and without a session.
+A program is a list of operations with numbers for operands; `Run` takes an operand modulo what exists, so any
+list is a valid program. What a variable may be used for depends on how it came about, never on values or on
+time, so the same program does the same with and without a session.
 """
 
 import os
@@ -180,7 +180,9 @@ class Run:
     def do_weigh(self, indices, shape):
         """Futures, tracked objects and plain values, hidden in containers without annotation."""
         parts = [known.value for known in self.picks(indices)]
-        container = [parts, {"a": parts[:1], "b": (parts, {"c": parts[-1:]})}, (parts[:1], [parts])][shape % 3]
+        container = [parts, {"a": parts[:1], "b": (parts, {"c": parts[-1:]})}, (parts[:1], [parts])][
+            shape % 3
+        ]
         self.add("number", f.weigh(container, self.wild))
 
     def do_gather(self, indices, depth):
@@ -260,7 +262,8 @@ class Run:
 
     # ---------------------------------------------------------------- operations on files
 
-    # Documents 0 and 1 are written in order; 2 and 3 by commuting and concurrent tasks, so only as sets of lines.
+    # Documents 0 and 1 are written in order; 2 and 3 by commuting and concurrent tasks, so only as sets of
+    # lines.
 
     def path(self, number):
         return os.path.join(self.folder, f"document{number}")
@@ -335,24 +338,48 @@ _number = st.integers(0, 3)
 _mode = st.sampled_from(("rw", "r"))
 
 VALUES = [
-    _operation("main", _kind, _k), _operation("make", _kind, _k), _operation("make", st.just("array"), _k),
-    _operation("cells", _depth, _k), _operation("plus", _index, _index), _operation("combine", _index, _index, _k),
-    _operation("urgent", _index, _k), _operation("update", _index, _index, _k),
-    _operation("update", _index, _index, _k), _operation("exchange", _index, _index, _k),
-    _operation("fill", _index, _k), _operation("add", _index, _k), _operation("add_both", _index, _index, _k),
-    _operation("split", _index, _k), _operation("finish", _index, _k), _operation("weigh", _indices, _k),
-    _operation("gather", _indices, _depth), _operation("alter_all", _indices, _k), _operation("look_up", _indices),
-    _operation("alter_values", _indices, _k), _operation("bump", _index, _k), _operation("gather_cells", _index),
+    _operation("main", _kind, _k),
+    _operation("make", _kind, _k),
+    _operation("make", st.just("array"), _k),
+    _operation("cells", _depth, _k),
+    _operation("plus", _index, _index),
+    _operation("combine", _index, _index, _k),
+    _operation("urgent", _index, _k),
+    _operation("update", _index, _index, _k),
+    _operation("update", _index, _index, _k),
+    _operation("exchange", _index, _index, _k),
+    _operation("fill", _index, _k),
+    _operation("add", _index, _k),
+    _operation("add_both", _index, _index, _k),
+    _operation("split", _index, _k),
+    _operation("finish", _index, _k),
+    _operation("weigh", _indices, _k),
+    _operation("gather", _indices, _depth),
+    _operation("alter_all", _indices, _k),
+    _operation("look_up", _indices),
+    _operation("alter_values", _indices, _k),
+    _operation("bump", _index, _k),
+    _operation("gather_cells", _index),
     _operation("weigh_cells", _index),
-    _operation("wait", _index, _mode), _operation("wait_many", _indices, _mode), _operation("mutate", _index, _k),
-    _operation("delete", _index), _operation("drop", _index), _operation("barrier"),
-]  # fmt: skip
+    _operation("wait", _index, _mode),
+    _operation("wait_many", _indices, _mode),
+    _operation("mutate", _index, _k),
+    _operation("delete", _index),
+    _operation("drop", _index),
+    _operation("barrier"),
+]
 FILES = [
-    _operation("write", _number), _operation("append", _number), _operation("together", _number, _k),
-    _operation("together", _number, _k), _operation("read", _number), _operation("read", _number),
-    _operation("copy", _number, _number), _operation("open", _number, st.sampled_from("raw")),
-    _operation("wait_file", _number), _operation("delete_file", _number),
-]  # fmt: skip
+    _operation("write", _number),
+    _operation("append", _number),
+    _operation("together", _number, _k),
+    _operation("together", _number, _k),
+    _operation("read", _number),
+    _operation("read", _number),
+    _operation("copy", _number, _number),
+    _operation("open", _number, st.sampled_from("raw")),
+    _operation("wait_file", _number),
+    _operation("delete_file", _number),
+]
 _simple = st.one_of(*VALUES, *FILES)
 _group = _operation("group", _k, st.lists(_simple, max_size=5))
 

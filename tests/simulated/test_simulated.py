@@ -1,5 +1,8 @@
 """The simulated engine: the same seed does the same, faults are survived, and nothing hangs."""
 
+import os
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -58,8 +61,8 @@ def simulate(tmp_path):
     def start(seed=0, workers=3, faults=None, check=True, **options):
         runs.append(seed)
         session = taskflow.start(
-            engine="simulated", seed=seed, workers=workers, faults=faults, run_dir=tmp_path / f"run{len(runs)}",
-            progress=False, **options,
+            engine="simulated", seed=seed, workers=workers, faults=faults, run_dir=tmp_path /
+            f"run{len(runs)}", progress=False, **options,
         )  # fmt: skip
         if check:
             session.engine.check = lambda engine: invariants.check(engine.kernel)
@@ -72,7 +75,7 @@ def simulate(tmp_path):
 def mesh():
     arrays = [array(x) for x in range(8)]
     for _ in range(4):
-        for left, right in zip(arrays, arrays[1:], strict=False):
+        for left, right in pairwise(arrays):
             add(left, right)
     gathered = array(0)
     for part in arrays:
@@ -83,8 +86,8 @@ def mesh():
 def expected_mesh():
     arrays = [np.full(50, x) for x in range(8)]
     for _ in range(4):
-        for left, right in zip(arrays, arrays[1:], strict=False):
-            left += right
+        for left, right in pairwise(arrays):
+            np.add(left, right, out=left)
     gathered = sum(arrays)
     return [int(left.sum() + gathered.sum()) for left in arrays]
 
@@ -189,7 +192,9 @@ def test_a_lost_wake_up_is_an_error_with_the_state_of_the_kernel(simulate):
     for executor in session.engine.kernel.team:
         executor.outbox.clear()
         session.engine._events.clear()
-    with pytest.raises(StuckError, match=r"no event is left, but 1 tasks are unfinished \(seed 0(.|\n)*square"):
+    with pytest.raises(
+        StuckError, match=r"no event is left, but 1 tasks are unfinished \(seed 0(.|\n)*square"
+    ):
         compss_wait_on(future)
 
 
@@ -222,8 +227,6 @@ def test_large_results_and_files_leave_nothing_behind(simulate, tmp_path):
     taskflow.stop()
     assert not list((tmp_path / "run1").glob("files/*"))
     assert not (tmp_path / "run1" / "scratch").exists()
-    import os
-
     assert not os.path.exists(segments)
 
 
