@@ -1,7 +1,7 @@
 """The engines that every behavioural test runs on.
 
-A test (or module) that uses the fixture ``engine`` runs once on each engine. ``@pytest.mark.engines("local")``
-names the engines on which a behaviour exists at all: a sequential run, say, has no executors that could die.
+A test (or module) that uses the fixture ``engine`` runs once on each. ``@pytest.mark.engines("local")`` names
+the engines on which a behaviour exists at all: a sequential run, say, has no executors that could die.
 """
 
 import dataclasses

@@ -59,7 +59,7 @@ class Store:
     def __init__(self, directory: str | os.PathLike[str], owner: str, *, keep_mappings: bool = False) -> None:
         self.directory = os.fspath(directory)
         # Part of the folder's name, so that a handle from an earlier session names nothing here.
-        self._owner = f"{self.directory[-8:]}-{owner}"
+        self._owner = f"{os.path.basename(self.directory)[-8:]}-{owner}"
         self._count = 0
         self._mappings = KeptMappings(self.directory) if keep_mappings else None
 

@@ -647,7 +647,8 @@ def encode_error(error: BaseException) -> tuple[Any, str]:
     for stand_in in (bare, _Revivable(bare), PicklableStandIn(f"{_type_name(error)}: {_text(error)}")):
         try:
             blob = encode(stand_in, "exception").blob()
-            if stand_in is bare and _text(decode_blob(blob)) != _text(error):
+            rebuilt = decode_blob(blob)
+            if stand_in is bare and _text(rebuilt) != _text(error):
                 continue  # its class makes something else of its own args
         except Exception:  # noqa: BLE001, S112  the next one says less, but travels
             continue
