@@ -32,9 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="small sizes and one repetition: a smoke test")
     parser.add_argument("--reps", type=int, help="runs of each cell (default 3, with --quick 1)")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded workers (default 2)")
-    parser.add_argument(
-        "--write", type=Path, metavar="FILE", help="write the report there, e.g. docs/performance.md"
-    )
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the report there, e.g. docs/performance.md")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single run there")
     parser.add_argument("--no-inline", action="store_true", help="leave out the plain calls")
     parser.add_argument("--no-taskflow", action="store_true", help="measure the peers alone")

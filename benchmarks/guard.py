@@ -82,9 +82,7 @@ def passes(check: Check) -> bool:
         ratio = over / under
         good = ratio >= check.ratio
         verdict = "ok" if good else "too low"
-        print(
-            f"attempt {attempt}: {check.text}: {ratio:.2f}, at least {check.ratio:g}: {verdict}", flush=True
-        )
+        print(f"attempt {attempt}: {check.text}: {ratio:.2f}, at least {check.ratio:g}: {verdict}", flush=True)
         if good:
             return True
     return False

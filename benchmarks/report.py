@@ -24,9 +24,7 @@ LEGEND = (
 class Table:
     """The runs of a suite, looked up by cell."""
 
-    def __init__(
-        self, workloads: Sequence[Workload], runtimes: Sequence[str], results: Sequence[Result]
-    ) -> None:
+    def __init__(self, workloads: Sequence[Workload], runtimes: Sequence[str], results: Sequence[Result]) -> None:
         self.workloads = workloads
         self.runtimes = runtimes
         self.results = results

@@ -120,9 +120,7 @@ def _grain(name: str, ms: int, must: float | None = None, aim: float | None = No
 WORKLOADS = (
     Workload("noop", Size(10_000), Size(2_000), noop, (*_noop_figures, *_memory_figures)),
     Workload("noop_bulk", Size(100_000), Size(5_000), noop, (*_noop_figures, *_memory_figures)),
-    Workload(
-        "chain", Size(1_000), Size(100), chain, (Figure("us", "us a hop", must=at_most(25), aim=at_most(8)),)
-    ),
+    Workload("chain", Size(1_000), Size(100), chain, (Figure("us", "us a hop", must=at_most(25), aim=at_most(8)),)),
     Workload(
         "roundtrip",
         Size(300),

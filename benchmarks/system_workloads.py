@@ -180,9 +180,7 @@ WORKLOADS = (
         only=("taskflow",),
         timeout=60,
     ),
-    Workload(
-        "import", Size(1), Size(1), None, (Figure("ms", "ms", must=at_most(80), aim=at_most(40)),), timeout=60
-    ),
+    Workload("import", Size(1), Size(1), None, (Figure("ms", "ms", must=at_most(80), aim=at_most(40)),), timeout=60),
     Workload(
         "files",
         Size(500),

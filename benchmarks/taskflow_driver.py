@@ -20,9 +20,7 @@ class TaskflowDriver(Driver):
 
     def start(self, workers: int) -> None:
         self.taskflow: Any = importlib.import_module("taskflow")
-        self.tasks: dict[Function, Function] = dict(
-            importlib.import_module("benchmarks.taskflow_tasks").TASKS
-        )
+        self.tasks: dict[Function, Function] = dict(importlib.import_module("benchmarks.taskflow_tasks").TASKS)
         self.taskflow.start(workers=workers)
 
     def stop(self) -> None:

@@ -99,8 +99,7 @@ def main() -> int:
     arguments = parse_arguments()
     share = max(1, arguments.points // arguments.fragments)
     fragments = [
-        make_fragment(seed, share, arguments.clusters, arguments.dimensions)
-        for seed in range(arguments.fragments)
+        make_fragment(seed, share, arguments.clusters, arguments.dimensions) for seed in range(arguments.fragments)
     ]
     start = compss_wait_on(fragments[0])[: arguments.clusters].astype(np.float64)
     centres, sizes, rounds = cluster(fragments, start, arguments.rounds)

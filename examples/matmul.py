@@ -55,9 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Multiply two matrices block by block.")
     parser.add_argument("--blocks", type=int, default=6, help="blocks along one side (default 6)")
-    parser.add_argument(
-        "--size", type=int, default=256, help="numbers along one side of a block (default 256)"
-    )
+    parser.add_argument("--size", type=int, default=256, help="numbers along one side of a block (default 256)")
     return parser.parse_args()
 
 

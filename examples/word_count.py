@@ -84,12 +84,8 @@ def count_words_plainly(paths: list[Path]) -> Counter[str]:
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description="Count the words and phrases of all *.txt files in a folder."
-    )
-    parser.add_argument(
-        "folder", nargs="?", type=Path, default=TEXTS, help="default: the texts beside this script"
-    )
+    parser = argparse.ArgumentParser(description="Count the words and phrases of all *.txt files in a folder.")
+    parser.add_argument("folder", nargs="?", type=Path, default=TEXTS, help="default: the texts beside this script")
     parser.add_argument("--longest", type=int, default=3, help="words in the longest phrase (default 3)")
     parser.add_argument("--top", type=int, default=5, help="phrases shown of each length (default 5)")
     parser.add_argument("--output", type=Path, help="keep the report in this file")

@@ -70,6 +70,7 @@ def make_engine(
     kind: str, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any], seed: int | None,
     faults: Faults | None, bodies: Callable[[], AbstractContextManager[None]],
 ) -> Engine:  # fmt: skip
+    """The engine of a new session. Raises ValueError for a kind that does not exist."""
     if kind == "local":
         from taskflow.drivers.live import LiveEngine
 
@@ -82,6 +83,7 @@ def make_engine(
 
 
 def make_progress(owner: Session, wanted: bool | None) -> Progress | None:
+    """The status line of a session: wanted, unwanted, or (None) shown on terminals."""
     if wanted is False or (wanted is None and not (sys.stderr is not None and sys.stderr.isatty())):
         return None
     from taskflow.observe.progress import Counts, Progress

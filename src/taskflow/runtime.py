@@ -23,18 +23,18 @@ from taskflow.data.tracking import FileDatum, Registry
 from taskflow.drivers.engine import Latch, QuietLatch, ReadersLatch
 from taskflow.interrupts import InterruptGuard
 from taskflow.model.errors import NotRunningError, TaskflowError
+from taskflow.model.limits import MAX_PENDING
 from taskflow.observe.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from taskflow.core.graph import Task
     from taskflow.drivers.engine import Engine
     from taskflow.drivers.simulated import Faults
+    from taskflow.launch.spawn import Zygote
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
-    from taskflow.observe.progress import Progress
 
 #: The session that task calls go to, or None.
 session: Session | None = None
@@ -42,13 +42,8 @@ session: Session | None = None
 #: Whether this process has had a session, so that there may be futures although there is no session.
 ended_once = False
 
-#: Unfinished tasks at which a submitting thread waits until some have ended.
-MAX_PENDING = 200_000
-
 #: What to say of a large result that went with its session.
 VALUE_IS_GONE = "the session that had this value was stopped; take large values with compss_wait_on before that"
-
-LOG_LEVELS = ("off", "critical", "error", "warning", "info", "debug", "trace")
 
 
 class Session:
@@ -65,6 +60,7 @@ class Session:
         progress: bool | None = None,
         max_pending: int = MAX_PENDING,
         argv: Sequence[str] | None = None,
+        zygote: Zygote | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be 1 or more, not {workers}")
@@ -87,10 +83,18 @@ class Session:
             "argv": argv,
             "cwd": os.getcwd(),
             "scratch": f"{self.run_dir}/scratch",
+            "zygote": zygote,
         }
         try:
             self.engine: Engine = preparation.make_engine(
-                engine, str(self.run_dir), segments, self.journal, self.workers, settings, seed, faults,
+                engine,
+                str(self.run_dir),
+                segments,
+                self.journal,
+                self.workers,
+                settings,
+                seed,
+                faults,
                 _without_session,
             )
         except BaseException:
@@ -292,6 +296,12 @@ class Session:
             if version is not keep and version.value == path:
                 self._wait(ReadersLatch(version))
 
+    def wait_readers(self, path: str) -> None:
+        """Wait until no pending task reads the user's own file at the path."""
+        for version in list(self._at_path.get(path, ())):
+            if version.value == path:
+                self._wait(ReadersLatch(version))
+
     @staticmethod
     def _place(datum: FileDatum, version: Version) -> None:
         owned = version.value
@@ -386,7 +396,6 @@ class Session:
         import shutil
 
         shutil.rmtree(self._segments, ignore_errors=True)
-
 
     def _abandon(self) -> None:
         """Futures that the program still has must not wait for a session that is over."""
@@ -508,4 +517,3 @@ def _write_output(stream: int, text: str) -> None:
     if target is not None:
         target.write(text)
         target.flush()
-

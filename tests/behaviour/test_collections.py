@@ -53,9 +53,7 @@ def deep(c):
 
 @task(c=COLLECTION_IN, returns=1)
 def shape(c):
-    return [
-        shape.__wrapped__(item) if isinstance(item, (list, tuple, set)) else type(item).__name__ for item in c
-    ]
+    return [shape.__wrapped__(item) if isinstance(item, (list, tuple, set)) else type(item).__name__ for item in c]
 
 
 @task(c=COLLECTION_IN, returns=1)
@@ -257,9 +255,7 @@ def test_empty_collections():
 
 
 @pytest.mark.engines("local", "simulated")
-@pytest.mark.parametrize(
-    "collection", [(1, 2), {1, 2}, frozenset({1, 2}), bytearray(b"\x01\x02"), range(1, 3)]
-)
+@pytest.mark.parametrize("collection", [(1, 2), {1, 2}, frozenset({1, 2}), bytearray(b"\x01\x02"), range(1, 3)])
 def test_any_iterable_arrives_as_a_list(collection):
     assert compss_wait_on(kind(collection)) == ("list", ["int", "int"])
 

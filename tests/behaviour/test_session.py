@@ -41,9 +41,7 @@ def ended():
 
 @pytest.fixture
 def start(tmp_path):
-    return lambda **options: taskflow.start(
-        **{"workers": 2, "run_dir": tmp_path / "run", "progress": False, **options}
-    )
+    return lambda **options: taskflow.start(**{"workers": 2, "run_dir": tmp_path / "run", "progress": False, **options})
 
 
 def test_start_and_stop(start):
@@ -129,9 +127,7 @@ def test_several_sessions_one_after_the_other(tmp_path):
 )
 def test_wrong_options_are_refused_and_leave_nothing(options, tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(
-        preparation, "make_segment_folder", lambda _: made.append(str(tmp_path / "shm")) or made[0]
-    )
+    monkeypatch.setattr(preparation, "make_segment_folder", lambda _: made.append(str(tmp_path / "shm")) or made[0])
     (tmp_path / "shm").mkdir()
     with pytest.raises((ValueError, TypeError)):
         taskflow.start(run_dir=tmp_path / "run", **options)
@@ -398,12 +394,10 @@ os.kill(other, signal.SIGKILL)
 def test_two_programs_at_once_do_not_meet(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
-        MAIN + "taskflow.start(workers=2, progress=False)\n"
-        "print(sum(compss_wait_on([give(n) for n in range(500)])))\n"
+        MAIN + "taskflow.start(workers=2, progress=False)\nprint(sum(compss_wait_on([give(n) for n in range(500)])))\n"
     )
     runs = [
-        subprocess.Popen([sys.executable, program], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen([sys.executable, program], cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     assert [run.communicate(timeout=30)[0] for run in runs] == [f"{sum(range(500))}\n"] * 2
     assert len(list((tmp_path / ".taskflow").iterdir())) == 2

@@ -116,9 +116,7 @@ ARRAYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "value", ARRAYS, ids=lambda value: f"{type(value).__name__}-{np.shape(value)}-{value.dtype}"
-)
+@pytest.mark.parametrize("value", ARRAYS, ids=lambda value: f"{type(value).__name__}-{np.shape(value)}-{value.dtype}")
 def test_s01_arrays_and_array_scalars_keep_type_shape_and_content(value):
     back = compss_wait_on(same(value))
     assert type(back) is type(value)

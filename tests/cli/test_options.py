@@ -235,9 +235,7 @@ compss_barrier()
 """
 
 
-@pytest.mark.parametrize(
-    ("options", "shown"), [([], False), (["--progress"], True), (["--no-progress"], False)]
-)
+@pytest.mark.parametrize(("options", "shown"), [([], False), (["--progress"], True), (["--no-progress"], False)])
 def test_progress_without_a_terminal(runtask, options, shown):
     ended = runtask(SLOW, options=["--workers", "1", *options])
     assert ("done 0 of 1" in ended.stderr) == shown

@@ -56,9 +56,7 @@ def test_symbolic_link_to_a_script(runtask):
     runtask.write("NAME = 'helper'", "deep/helper.py")
     runtask.write("import helper, sys; print(helper.NAME, sys.path[0], __file__)", "deep/app.py")
     (runtask.folder / "link.py").symlink_to("deep/app.py")
-    plain = subprocess.run(
-        [sys.executable, "link.py"], cwd=runtask.folder, capture_output=True, text=True, check=True
-    )
+    plain = subprocess.run([sys.executable, "link.py"], cwd=runtask.folder, capture_output=True, text=True, check=True)
     assert runtask.words("--workers", "1", "link.py").stdout == plain.stdout
 
 
@@ -268,7 +266,9 @@ def test_sys_exit_lets_tasks_finish(runtask):
 
 
 def test_threads_of_the_program_may_still_call_tasks(runtask):
-    ended = runtask(TASK + """
+    ended = runtask(
+        TASK
+        + """
 import threading, time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -280,7 +280,8 @@ pool = ThreadPoolExecutor(1)
 print(pool.submit(lambda: compss_wait_on(double(1))).result())
 threading.Thread(target=work).start()
 threading.Thread(target=time.sleep, args=[60], daemon=True).start()
-""")
+"""
+    )
     assert (ended.returncode, ended.stdout) == (0, "2\n8\n"), ended.stderr
 
 

@@ -50,36 +50,49 @@ def test_signal_while_main_waits(runtask, last, number, code, word):
 
 
 def test_script_may_catch_the_interrupt(runtask):
-    process = begin(runtask, WORKING.replace("60", "0.5") + """
+    process = begin(
+        runtask,
+        WORKING.replace("60", "0.5")
+        + """
 try:
     compss_barrier()
 except KeyboardInterrupt:
     print("caught", flush=True)
 print(compss_wait_on(futures))
-""")
+""",
+    )
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=10)
     assert (process.returncode, output, errors) == (0, "caught\n[0, 1, 2]\n", "")
 
 
 def test_script_may_exit_after_the_interrupt(runtask):
-    process = begin(runtask, WORKING.replace("60", "0.3") + """
+    process = begin(
+        runtask,
+        WORKING.replace("60", "0.3")
+        + """
 try:
     compss_barrier()
 except KeyboardInterrupt:
     sys.exit(4)
-""")
+""",
+    )
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 4
 
 
 def test_handlers_of_the_script_hold(runtask):
-    process = begin(runtask, WORKING.replace("60", "0.5") + """
+    process = begin(
+        runtask,
+        WORKING.replace("60", "0.5")
+        + """
 import signal
 signal.signal(signal.SIGTERM, lambda *_: print("asked to end", flush=True))
 open("ready", "w").close()
 print(compss_wait_on(futures))
-""", "ready")
+""",
+        "ready",
+    )
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=10)
     assert (process.returncode, output) == (0, "asked to end\n[0, 1, 2]\n")
@@ -113,13 +126,17 @@ def test_second_signal_during_the_shutdown_is_immediate(runtask, number, code, w
 
 
 def test_second_signal_in_the_last_lines_of_the_script(runtask):
-    process = begin(runtask, WORKING + """
+    process = begin(
+        runtask,
+        WORKING
+        + """
 try:
     compss_barrier()
 finally:
     open("leaving", "w").close()
     time.sleep(60)
-""")
+""",
+    )
     process.send_signal(signal.SIGINT)
     runtask.wait_for("leaving")
     process.send_signal(signal.SIGINT)

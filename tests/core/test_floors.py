@@ -32,6 +32,7 @@ FLOORS = {
         "data",
         "drivers",
         "interrupts",
+        "launch",
         "model",
         "node",
         "observe",
@@ -46,6 +47,7 @@ FLOORS = {
         "cluster",
         "drivers",
         "interrupts",
+        "launch",
         "model",
         "observe",
         "preparation",
@@ -83,9 +85,7 @@ def arrows():
         typing_only = {
             inner
             for block in ast.walk(tree)
-            if isinstance(block, ast.If)
-            and isinstance(block.test, ast.Name)
-            and block.test.id == "TYPE_CHECKING"
+            if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
             for inner in ast.walk(block)
         }
         relative = path.relative_to(SOURCE)
@@ -103,9 +103,7 @@ def test_every_floor_is_listed():
 
 def test_no_listed_arrow_runs_upward():
     heights = {floor: height for height, floor in enumerate(FLOORS)}
-    assert [
-        (floor, used) for floor in FLOORS for used in FLOORS[floor] if heights[used] >= heights[floor]
-    ] == []
+    assert [(floor, used) for floor in FLOORS for used in FLOORS[floor] if heights[used] >= heights[floor]] == []
 
 
 def test_imports_run_downward_only():
@@ -132,7 +130,5 @@ def test_the_kernel_does_nothing_itself():
             outside = {name.split(".")[0] for name in names} - {"taskflow"} - allowed
             assert not outside, f"{path.name}:{node.lineno} imports {outside}"
             assert not (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id in ("open", "print")
+                isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("open", "print")
             )

@@ -18,9 +18,7 @@ def write(store, value):
     return store.write(encode(value, "value"))
 
 
-@pytest.mark.parametrize(
-    "value", [[1, "two"], {"k": np.arange(5.0)}, [np.zeros(3), np.ones((2, 2)), b"x" * 1000]]
-)
+@pytest.mark.parametrize("value", [[1, "two"], {"k": np.arange(5.0)}, [np.zeros(3), np.ones((2, 2)), b"x" * 1000]])
 def test_what_is_written_can_be_read_many_times(store, value):
     descriptor = write(store, value)
     for _ in range(2):

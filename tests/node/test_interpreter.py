@@ -40,7 +40,7 @@ def blob(value):
     return encode(value, "value").blob()
 
 
-def run(executor, function, *params, returns=1, args=None, kwargs=None, task_id=1, durable=False):  # noqa: PLR0913
+def run(executor, function, *params, returns=1, args=None, kwargs=None, task_id=1, durable=False):
     """Run a task with arguments given as nodes; its outputs, or the exception."""
     executor.define([(task_id, function.__name__, ("value", blob(function)), returns)])
     places = [place for place, _ in params if isinstance(place, int)]
@@ -166,9 +166,7 @@ def test_hidden_values_are_put_into_their_places(executor):
     from taskflow.core.graph import Version
 
     encoded = encode([Future(Version(1)), "x"], "value")
-    [output] = run(
-        executor, lambda a: a, (0, (N_BLOB, encoded.blob(), ((N_BLOB, blob([7]), (), False),), False))
-    )
+    [output] = run(executor, lambda a: a, (0, (N_BLOB, encoded.blob(), ((N_BLOB, blob([7]), (), False),), False)))
     assert value_of(output) == [[7], "x"]
 
 
@@ -318,9 +316,7 @@ def test_two_files_of_one_name(executor, source):
 
 
 def test_file_read_in_place(executor, source):
-    assert run(executor, lambda path: path, (0, (N_PATH, P_DIRECT, source, "x", False, False))) == [
-        (VALUE, source)
-    ]
+    assert run(executor, lambda path: path, (0, (N_PATH, P_DIRECT, source, "x", False, False))) == [(VALUE, source)]
 
 
 def test_large_file_is_given_in_place_and_watched(executor, source, monkeypatch):
@@ -338,9 +334,7 @@ def test_output_file(executor, tmp_path):
         assert not os.path.exists(path)
         append(path)
 
-    assert run(executor, write, (0, (N_PATH, P_OUT, None, target, False, True)), returns=0) == [
-        (FILE, target)
-    ]
+    assert run(executor, write, (0, (N_PATH, P_OUT, None, target, False, True)), returns=0) == [(FILE, target)]
     assert read(target) == "+"
     with pytest.raises(MissingOutputError, match="without making the output 'other'"):
         run(
@@ -355,9 +349,7 @@ def test_output_file(executor, tmp_path):
 def test_updated_file_begins_as_a_copy(executor, source, tmp_path):
     target = str(tmp_path / "d1v2" / "source")
     for attempt in (1, 2):  # a second attempt begins anew
-        outputs = run(
-            executor, append, (0, (N_PATH, P_INOUT, source, target, False, True)), returns=0, task_id=attempt
-        )
+        outputs = run(executor, append, (0, (N_PATH, P_INOUT, source, target, False, True)), returns=0, task_id=attempt)
         assert outputs == [(FILE, target)]
         assert read(target) == "text+"
     assert read(source) == "text"

@@ -40,9 +40,7 @@ def test_late_tasks_of_the_latest_function_do_not_shadow_the_others():
 
 
 def test_names():
-    functions = fed(
-        {"e": "fn", "fn": 3, "name": "inc", "module": "app"}, {"e": "fn", "fn": 4, "name": "a\x1bb"}
-    )
+    functions = fed({"e": "fn", "fn": 3, "name": "inc", "module": "app"}, {"e": "fn", "fn": 4, "name": "a\x1bb"})
     assert [functions.name(3), functions.full_name(3)] == ["inc", "app.inc"]
     assert [functions.name(4), functions.full_name(4)] == ["a?b", "a?b"]
     assert [functions.name(5), functions.full_name(None)] == ["function 5", "function ?"]

@@ -43,9 +43,7 @@ def nodes(text):
 
 
 def test_a_chain(journal):
-    text = drawn(
-        journal(INC, task(1, (0, "d1v1")), task(2, (1, "d1v2")), task(3, (2, "d1v3")), sync("wait_on", 3))
-    )
+    text = drawn(journal(INC, task(1, (0, "d1v1")), task(2, (1, "d1v2")), task(3, (2, "d1v3")), sync("wait_on", 3)))
     assert nodes(text) == {
         "Synchro0": "main",
         "1": r"1\ninc",
@@ -252,9 +250,7 @@ def test_beyond_the_limit_of_edges_too(journal):
     everything = [(n, f"d{n}v1") for n in range(1, 6001)]
     path = journal(INC, tasks(1, 6000), *(task(6000 + n, *everything) for n in range(1, 5)))
     assert edges(drawn(path)) == {"f3 -> f3": "24,000"}
-    assert "// Collapsed" not in drawn(
-        journal(INC, tasks(1, 6000), *(task(6000 + n, *everything) for n in (1, 2, 3)))
-    )
+    assert "// Collapsed" not in drawn(journal(INC, tasks(1, 6000), *(task(6000 + n, *everything) for n in (1, 2, 3))))
 
 
 def test_a_run_without_tasks_is_an_empty_graph(journal):

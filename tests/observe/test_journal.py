@@ -172,20 +172,14 @@ def test_a_journal_torn_at_any_byte_gives_its_whole_records(tmp_path, ascii_only
     path = tmp_path / "journal.jsonl"
     lines = [json.dumps(record, ensure_ascii=ascii_only).encode() for record in WHOLE]
     data = b"\n".join(lines) + b"\n"
-    ends = [
-        sum(len(line) + 1 for line in lines[:n]) - 1 for n in range(1, len(lines) + 1)
-    ]  # without the line end
+    ends = [sum(len(line) + 1 for line in lines[:n]) - 1 for n in range(1, len(lines) + 1)]  # without the line end
     for size in range(len(data) + 1):
         path.write_bytes(data[:size])
         assert list(read(path)) == WHOLE[: sum(end <= size for end in ends)], f"torn at byte {size}"
 
 
-json_values = (
-    st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text(max_size=5), max_size=3)
-)
-any_record = st.dictionaries(st.text(max_size=5), json_values, max_size=3).map(
-    lambda fields: {**fields, "e": "other"}
-)
+json_values = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text(max_size=5), max_size=3)
+any_record = st.dictionaries(st.text(max_size=5), json_values, max_size=3).map(lambda fields: {**fields, "e": "other"})
 
 
 @settings(deadline=None)

@@ -90,9 +90,7 @@ def test_a_killed_run_is_summed_up_as_far_as_it_came(journal):
 
 
 def test_a_run_without_tasks(journal):
-    text = format_summary(
-        summarise(journal({"e": "end", "t": 150_000_000, "exit": 0, "tasks": 0, "failed": 0}))
-    )
+    text = format_summary(summarise(journal({"e": "end", "t": 150_000_000, "exit": 0, "tasks": 0, "failed": 0})))
     assert text == "Run r1 · 2 min 30 s · exit code 0\n0 tasks · 0 done · 0 failed · 0 cancelled · 0 retried"
 
 

@@ -180,9 +180,7 @@ class Run:
     def do_weigh(self, indices, shape):
         """Futures, tracked objects and plain values, hidden in containers without annotation."""
         parts = [known.value for known in self.picks(indices)]
-        container = [parts, {"a": parts[:1], "b": (parts, {"c": parts[-1:]})}, (parts[:1], [parts])][
-            shape % 3
-        ]
+        container = [parts, {"a": parts[:1], "b": (parts, {"c": parts[-1:]})}, (parts[:1], [parts])][shape % 3]
         self.add("number", f.weigh(container, self.wild))
 
     def do_gather(self, indices, depth):

@@ -109,9 +109,7 @@ def test_simulated_programs_give_the_values_of_plain_python(program, seed, worke
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
     """One session of the real engine for all programs of the module."""
-    with taskflow.session(
-        workers=2, run_dir=tmp_path_factory.mktemp("live") / "run", progress=False
-    ) as session:
+    with taskflow.session(workers=2, run_dir=tmp_path_factory.mktemp("live") / "run", progress=False) as session:
         yield session
 
 

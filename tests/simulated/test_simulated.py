@@ -12,9 +12,7 @@ from taskflow.drivers.simulated import Faults, StuckError
 from taskflow.model.errors import ExecutorDiedError, NotRunningError
 from tests.core import invariants
 
-ROUGH = Faults(
-    death=0.1, idle_death=0.02, late=0.3, lost=0.3, duplicate=0.3, inline_limit=100, restart=(1e-4, 5e-3)
-)
+ROUGH = Faults(death=0.1, idle_death=0.02, late=0.3, lost=0.3, duplicate=0.3, inline_limit=100, restart=(1e-4, 5e-3))
 
 
 @task(returns=1)
@@ -192,9 +190,7 @@ def test_a_lost_wake_up_is_an_error_with_the_state_of_the_kernel(simulate):
     for executor in session.engine.kernel.team:
         executor.outbox.clear()
         session.engine._events.clear()
-    with pytest.raises(
-        StuckError, match=r"no event is left, but 1 tasks are unfinished \(seed 0(.|\n)*square"
-    ):
+    with pytest.raises(StuckError, match=r"no event is left, but 1 tasks are unfinished \(seed 0(.|\n)*square"):
         compss_wait_on(future)
 
 

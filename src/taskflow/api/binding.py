@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow.api.futures import Future
 from taskflow.core.graph import BLOB, FILE, SEGMENT, VALUE, Datum, Task, Version
-from taskflow.data.files import absolute
+from taskflow.data.files import absolute, remove_any
 from taskflow.data.serialization import FIXED_TYPES, INLINE_LIMIT, Encoded, encode, is_plain
 from taskflow.data.store import Segment
-from taskflow.data.tracking import FileDatum
 from taskflow.model.errors import SerializationError
 from taskflow.model.parameters import Direction, Kind, Parameter
 from taskflow.wire.messages import N_BLOB, N_DICT, N_LIST, N_NEW, N_PATH, N_READ, N_SAME, N_SEGMENT, N_VALUE
@@ -24,6 +23,7 @@ from taskflow.wire.messages import N_BLOB, N_DICT, N_LIST, N_NEW, N_PATH, N_READ
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from taskflow.data.tracking import FileDatum
     from taskflow.runtime import Session
 
 Node = tuple[Any, ...]
@@ -40,7 +40,11 @@ class Plan:
     """
 
     def __init__(
-        self, function: Callable[..., Any], annotations: dict[str, Parameter], varargs: Parameter, self_direction: Direction
+        self,
+        function: Callable[..., Any],
+        annotations: dict[str, Parameter],
+        varargs: Parameter,
+        self_direction: Direction,
     ) -> None:
         self.name = function.__qualname__
         self.signature = inspect.signature(function)
@@ -62,7 +66,7 @@ class Plan:
             if parameter.default is parameter.empty:
                 self.required.add(name)
         if self.takes_keywords:
-            self.by_name.update({name: annotation for name, annotation in annotations.items() if name not in self.by_name})
+            self.by_name = {**annotations, **self.by_name}
         is_method = "." in self.name and not self.name.rpartition(".")[0].endswith("<locals>")
         if is_method and self.positional[:1] == ["self"] and "self" not in annotations:
             self.by_name["self"] = Parameter(direction=self_direction)
@@ -240,10 +244,7 @@ class Binder:
                     return self._dictionary(value, PLAIN, None, name)
                 return self._collection(value, PLAIN, None, name)
             return self._snapshot(value, name)
-        if direction is Direction.OUT:
-            datum = self._new_datum(VALUE, None)
-        else:
-            datum = self._root(value, name)
+        datum = self._new_datum(VALUE, None) if direction is Direction.OUT else self._root(value, name)
         self.session.registry.add(value, datum)
         return self._tracked(datum, value, direction)
 
@@ -379,8 +380,12 @@ class Binder:
 
     def _delete_after(self, datum: FileDatum) -> None:
         self.session.files.pop(datum.path, None)
+        self.session.wait_readers(datum.path)
         version = datum.current
-        if version.state == FILE and version.value == datum.path:
+        if version.state != FILE or version.value != datum.path:
+            # Tasks have written newer versions: what lies at the path is one that nobody needs any more.
+            remove_any(datum.path)
+        else:
             if self.task.deletes is None:
                 self.task.deletes = []
             self.task.deletes.append(datum.path)

@@ -1,4 +1,4 @@
-"""The ``compss_*`` functions: synchronisation, files, deletion. Without a session they do what a plain program needs."""
+"""The ``compss_*`` functions: values, files, deletion. Without a session they do what a plain program needs."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def compss_open(name: Any, mode: str = "r", **options: Any) -> Any:
     mode = mode.replace("cv", "r+", 1) if mode.startswith("cv") else mode.replace("c", "r+", 1)
     session = runtime.session
     if session is None:
-        return open(name, mode, **options)  # noqa: SIM115
+        return open(name, mode, **options)
     datum = session.known_file(name)
     if datum is not None:
         if mode.startswith(("w", "x")):
@@ -311,7 +311,7 @@ def compss_open(name: Any, mode: str = "r", **options: Any) -> Any:
             session.bring_back(datum, "open")
     if any(letter in mode for letter in "wax+"):
         session.free_name(absolute(name))
-    return open(name, mode, **options)  # noqa: SIM115
+    return open(name, mode, **options)
 
 
 def compss_delete_file(*names: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from taskflow import runtime
@@ -13,8 +12,8 @@ from taskflow.data.serialization import note_future
 from taskflow.model.errors import FutureUsedAsValueError, NotRunningError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Generator, Iterable, Iterator
-    from types import TracebackType
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -107,11 +106,11 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
         """Whether the task was cancelled; always False."""
         return False
 
-    def set_result(self, result: Any) -> NoReturn:
+    def set_result(self, result: Any) -> NoReturn:  # noqa: ARG002
         """Only the runtime gives a task's future its value. Raises TypeError."""
         raise TypeError("a task's future gets its value from the task")
 
-    def set_exception(self, exception: BaseException | None) -> NoReturn:
+    def set_exception(self, exception: BaseException | None) -> NoReturn:  # noqa: ARG002
         """Only the runtime gives a task's future its exception. Raises TypeError."""
         raise TypeError("a task's future gets its exception from the task")
 
@@ -201,7 +200,7 @@ _COMPARED = frozenset({bool, int, float, complex, str, bytes, list, tuple, dict,
 
 
 def _misuse(operation: str) -> Callable[..., NoReturn]:
-    def method(self: Future[Any], *args: Any) -> NoReturn:
+    def method(self: Future[Any], *args: Any) -> NoReturn:  # noqa: ARG001
         raise FutureUsedAsValueError(
             f"the future of task {self.current.producer_id} was used in {operation}, as if it were the task's value; "
             f"take the value first: x = compss_wait_on(x)"
@@ -266,7 +265,7 @@ _NO_SESSION = _NoSession()
 def _call(function: Callable[[Any], object], future: Any) -> None:
     try:
         function(future)
-    except Exception:  # noqa: BLE001  as concurrent.futures does: a callback's error must not stop the runtime
+    except Exception:
         import logging
 
         logging.getLogger("taskflow").exception("a done-callback of %r raised", future)

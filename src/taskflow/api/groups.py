@@ -9,6 +9,8 @@ from taskflow import runtime
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from typing_extensions import Self
+
     from taskflow.core.graph import Group
 
 
@@ -24,7 +26,7 @@ class TaskGroup:
         self.implicit_barrier = implicit_barrier
         self._group: Group | None = None
 
-    def __enter__(self) -> TaskGroup:
+    def __enter__(self) -> Self:
         if runtime.session is not None:
             self._group = runtime.session.open_group(self.name)
         return self

@@ -146,16 +146,16 @@ class _ReturnCounter(ast.NodeVisitor):
 
     most = 0
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802  ast's name
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         pass
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:  # noqa: N802  ast's name
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         pass
 
-    def visit_Lambda(self, node: ast.Lambda) -> None:  # noqa: N802  ast's name
+    def visit_Lambda(self, node: ast.Lambda) -> None:
         pass
 
-    def visit_Return(self, node: ast.Return) -> None:  # noqa: N802  ast's name
+    def visit_Return(self, node: ast.Return) -> None:
         if node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None):
             return
         count = len(node.value.elts) if isinstance(node.value, ast.Tuple) else 1

@@ -70,10 +70,10 @@ class TaskFunction:
 
     def _check_annotations(self, parsed: dict[str, Parameter]) -> None:
         plan = self._plan
-        for name in parsed:
+        for name, parameter in parsed.items():
             if name not in plan.signature.parameters and not plan.takes_keywords and plan.varargs is None:
                 warnings.warn(
-                    f"task {plan.name} has no parameter {name!r}; the annotation {name}={parsed[name]!r} has no effect",
+                    f"task {plan.name} has no parameter {name!r}; the annotation {name}={parameter!r} has no effect",
                     stacklevel=4,
                 )
 
@@ -105,6 +105,7 @@ class TaskFunction:
     # ------------------------------------------------------------------ calling
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a task, or call the function if there is no session."""
         session = runtime.session
         if session is None:
             return self._call_plainly(args, kwargs)
@@ -112,7 +113,7 @@ class TaskFunction:
             self._join(session)
         quick = self._quick
         plan = self._plan
-        frame = sys._getframe(1)
+        frame = sys._getframe(1)  # noqa: SLF001
         if quick and not kwargs and not session.open_groups and plan.least <= len(args) <= plan.most:
             places: list[int] = []
             reads: list[Version] = []
@@ -212,7 +213,9 @@ class TaskFunction:
         try:
             encoded = encode(function, function.__qualname__)
         except SerializationError as error:
-            raise SerializationError(f"the code of task {self._plan.name} cannot be sent to executors: {error}") from error
+            raise SerializationError(
+                f"the code of task {self._plan.name} cannot be sent to executors: {error}"
+            ) from error
         if encoded.futures:
             raise SerializationError(
                 f"task {self._plan.name} refers to a future in a global or enclosing variable; pass it as an argument"

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from taskflow.preparation import usable_cores
-from taskflow.runtime import LOG_LEVELS, MAX_PENDING
+from taskflow.model.limits import LOG_LEVELS, MAX_PENDING
 
 HELP = """\
 usage: runtask [options] app.py [arguments]
@@ -174,7 +173,7 @@ def _writable_file(value: str) -> str:
 
 
 def _nearest(name: str) -> str:
-    import difflib  # noqa: PLC0415  needed for mistakes only
+    import difflib
 
     near = difflib.get_close_matches(name.replace("_", "-").lower(), [*_KNOWN, "-m", "-h"], n=1, cutoff=0.5)
     return f"; the nearest is {near[0]} (options of the script come after the script)" if near else ""
@@ -182,4 +181,6 @@ def _nearest(name: str) -> str:
 
 def help_text() -> str:
     """What ``--help`` shows."""
+    from taskflow.preparation import usable_cores
+
     return HELP.format(cores=usable_cores(), levels=", ".join(LOG_LEVELS), pending=f"{MAX_PENDING:,}")

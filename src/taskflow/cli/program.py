@@ -81,9 +81,7 @@ class NotRunnableError(Exception):
     """The module that was asked for does not exist or cannot be run."""
 
 
-def _describe(
-    module: ModuleType, path: str | None, loader: Any, spec: ModuleSpec | None, package: str | None
-) -> None:
+def _describe(module: ModuleType, path: str | None, loader: Any, spec: ModuleSpec | None, package: str | None) -> None:
     module.__dict__.update(
         __file__=path, __loader__=loader, __spec__=spec, __package__=package, __builtins__=builtins,
         __cached__=spec.cached if spec is not None else None,
@@ -106,7 +104,7 @@ def _holds_main(path: str) -> bool:
         return any(os.path.exists(os.path.join(path, f"__main__{ending}")) for ending in (".py", ".pyc"))
     if not path.endswith((".pyz", ".zip")):
         return False
-    import zipfile  # noqa: PLC0415  rarely needed
+    import zipfile
 
     return zipfile.is_zipfile(path)
 
@@ -120,7 +118,7 @@ def _find_main_in(path: str) -> ModuleSpec:
 
 def _find_module(name: str) -> ModuleSpec:
     """Spec of the code to run for ``-m name``: the module, or the ``__main__`` of a package."""
-    from importlib.util import find_spec  # noqa: PLC0415  not needed for a script
+    from importlib.util import find_spec
 
     if name.startswith("."):
         raise NotRunnableError(f"-m needs an absolute name, not {name}")

@@ -17,7 +17,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from taskflow import runtime
 from taskflow._version import __version__
 from taskflow.cli.options import Options, UsageError, help_text, parse
 from taskflow.cli.program import NotRunnableError, Program
@@ -26,6 +25,9 @@ from taskflow.model.errors import TaskflowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from taskflow import runtime
+    from taskflow.launch.spawn import Zygote
 
 TRACE = 5  #: the level below logging.DEBUG
 
@@ -64,11 +66,14 @@ class Launch:
 
     def run(self) -> int:
         """Run the program and end the session as the program ended."""
+        from taskflow.launch.spawn import Zygote
+
+        zygote = Zygote()  # it imports what it needs while this process does
         self.program.set_up()
         if self.options.log_level is not None:
             _set_up_logging(self.options.log_level)
         try:
-            session = self._start()
+            session = self._start(zygote)
         except (TaskflowError, OSError) as error:
             self.signals.restore()
             say(f"the run cannot start: {error}")
@@ -81,11 +86,13 @@ class Launch:
         finally:
             self.signals.restore()
 
-    def _start(self) -> runtime.Session:
+    def _start(self, zygote: Zygote) -> runtime.Session:
+        from taskflow import runtime
+
         options = self.options
         session = runtime.start(
             workers=options.workers, run_dir=options.run_dir, progress=options.progress,
-            max_pending=options.max_pending, argv=self.program.argv,
+            max_pending=options.max_pending, argv=self.program.argv, zygote=zygote,
         )  # fmt: skip
         session.launched = True
         self.signals.session = session
@@ -142,7 +149,7 @@ class Launch:
         if isinstance(error, NotRunnableError):
             say(str(error))
             return
-        from taskflow.cli.tracebacks import show  # noqa: PLC0415
+        from taskflow.cli.tracebacks import show
 
         show(error, whole=self.options.log_level in ("debug", "trace"))
 
@@ -156,13 +163,13 @@ class Launch:
         options = self.options
         try:
             if options.graph is not None:
-                from taskflow.observe.graph import write_dot  # noqa: PLC0415
+                from taskflow.observe.graph import write_dot
 
                 path = options.graph or str(session.run_dir / "graph.dot")
                 write_dot(journal, path)
                 say(f"the graph is in {path}")
             if options.summary:
-                from taskflow.observe.summary import format_summary, summarise  # noqa: PLC0415
+                from taskflow.observe.summary import format_summary, summarise
 
                 sys.stderr.write(format_summary(summarise(journal)) + "\n")
         except (OSError, ValueError) as error:
@@ -207,7 +214,7 @@ def _exit_code(end: SystemExit) -> int:
 
 def _set_up_logging(level: str) -> None:
     """Send the log of the runtime to standard error, however the script sets up its own."""
-    import logging  # noqa: PLC0415
+    import logging
 
     logger = logging.getLogger("taskflow")
     logging.addLevelName(TRACE, "TRACE")
@@ -220,6 +227,6 @@ def _set_up_logging(level: str) -> None:
 
 
 def _log(text: str) -> None:
-    import logging  # noqa: PLC0415
+    import logging
 
     logging.getLogger("taskflow").info(text)

@@ -94,9 +94,7 @@ def _group_for(task: Task, datum: Datum, *, commutative: bool, fresh: bool) -> A
     return group
 
 
-def _join(
-    task: Task, datum: Datum, group: AccessGroup, reads: list[Version], writes: list[Version]
-) -> None:
+def _join(task: Task, datum: Datum, group: AccessGroup, reads: list[Version], writes: list[Version]) -> None:
     group.unfinished += 1
     # An open group has not been read by anyone, so its version may become pending again.
     group.version.state = PENDING

@@ -192,9 +192,9 @@ class Task:
     ``params`` describes the arguments to the drivers and means nothing to the kernel. ``reads`` and ``writes`` are the
     versions accessed, ``missing`` how many of the former are not there. ``exclusive`` lists the commutative groups the
     task takes part in, each with the index of its version in ``reads``. ``deaths`` counts executors that died of it,
-    ``site`` and ``offset`` say where it was
-    called, ``cost`` is the run time in seconds it was booked for on its executor, ``generation`` how many unpublished results
-    lie between it and safe data. ``failure`` is set when it failed as it ran again for lost results.
+    ``site`` and ``offset`` say where it was called, ``cost`` is the run time in seconds it was booked for on its
+    executor, ``generation`` how many unpublished results lie between it and safe data. ``failure`` is set when it
+    failed as it ran again for lost results.
     """
 
     # Hot and rare attributes: see `Version`.
@@ -218,7 +218,9 @@ class Task:
     params: tuple[Any, ...]
     executor: Executor | None
 
-    def __init__(self, id: int, function: FunctionRecord, args: tuple[Any, ...], site: Any = None, offset: int = 0) -> None:
+    def __init__(
+        self, id: int, function: FunctionRecord, args: tuple[Any, ...], site: Any = None, offset: int = 0
+    ) -> None:
         self.id = id
         self.function = function
         self.args = args

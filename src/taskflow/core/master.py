@@ -404,8 +404,10 @@ class Master:
         return idle and queued
 
     def stalled(self, executor: Executor) -> None:
-        """The executor has been silent for long while others are idle: have it send what it has done, and let them
-        have what is queued behind its running task."""
+        """The executor has been silent for long.
+
+        If others are idle, have it send what it has done, and let them have what is queued behind its running task.
+        """
         if len(executor.inflight) > 1 and not executor.recalling and self.unbalanced():
             self._take_back(executor)
             if not executor.recalling:

@@ -50,7 +50,8 @@ class Executor:
         self.recalling = False
 
     def __repr__(self) -> str:
-        return f"<executor {self.id} {'alive' if self.alive else 'dead'}, {len(self.inflight)} tasks, {self.load:.6f} s>"
+        state = "alive" if self.alive else "dead"
+        return f"<executor {self.id} {state}, {len(self.inflight)} tasks, {self.load:.6f} s>"
 
     def accepts(self, cost: float) -> bool:
         """Whether a task booked at ``cost`` seconds should be queued here now."""

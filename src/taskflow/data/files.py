@@ -21,7 +21,7 @@ def copy_file(source: str, target: str) -> None:
             import shutil
 
             shutil.copyfile(source, target)
-            os.chmod(target, status.st_mode & 0o777)  # noqa: PTH101
+            os.chmod(target, status.st_mode & 0o777)
             return
         writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, status.st_mode & 0o777)
         try:
@@ -51,7 +51,7 @@ def copy_any(source: str, target: str, *, directory: bool) -> None:
 def remove_any(path: str) -> None:
     """Remove a file or a directory, or nothing if it is not there."""
     try:
-        os.unlink(path)  # noqa: PTH108
+        os.unlink(path)
     except FileNotFoundError:
         return
     except (IsADirectoryError, PermissionError):
@@ -69,7 +69,7 @@ def move_into_place(source: str, target: str, *, directory: bool, keep_source: b
         return
     if not keep_source and not directory:
         try:
-            os.replace(source, target)  # noqa: PTH105
+            os.replace(source, target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
@@ -81,19 +81,19 @@ def move_into_place(source: str, target: str, *, directory: bool, keep_source: b
         copy_any(source, staging, directory=directory)
     else:
         try:
-            os.rename(source, staging)  # noqa: PTH104
+            os.rename(source, staging)
         except OSError:
             # Another file system: copy, then rename within the target's.
             copy_any(source, staging, directory=directory)
             remove_any(source)
     if directory:
         remove_any(target)
-    os.replace(staging, target)  # noqa: PTH105
+    os.replace(staging, target)
 
 
 def fingerprint(path: str) -> tuple[int, int, int]:
     """What changes when a file is written: inode, size, modification time in nanoseconds."""
-    status = os.stat(path)  # noqa: PTH116
+    status = os.stat(path)
     return (status.st_ino, status.st_size, status.st_mtime_ns)
 
 
@@ -119,7 +119,7 @@ class OwnedPath:
             return
         try:
             remove_any(self.path)
-            os.rmdir(os.path.dirname(self.path))  # noqa: PTH106, PTH120  each version has a folder of its own
+            os.rmdir(os.path.dirname(self.path))
         except OSError:
             pass  # the run folder was removed first, or a task left something beside it: both end with the run
 

@@ -90,8 +90,11 @@ def encode(value: Any, path: str, tracked: Tracked | None = None) -> Encoded:
     previous = (state.collected, state.tracked)
     futures: list[Any] = []
     state.collected = futures
-    state.tracked = tracked if tracked else None
-    from taskflow.data.pickling import ContainerPickler, Pickler  # cloudpickle is not imported before it is needed
+    state.tracked = tracked or None
+    from taskflow.data.pickling import (  # cloudpickle is not imported before it is needed
+        ContainerPickler,
+        Pickler,
+    )
 
     pickler = ContainerPickler if tracked and tracked.containers else Pickler
     try:

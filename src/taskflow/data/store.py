@@ -7,6 +7,7 @@ copies nothing, and a task that scribbles on its IN parameter hurts nobody. The 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import mmap
 import os
@@ -44,10 +45,8 @@ class Segment:
     def __del__(self) -> None:
         if os.getpid() != self._process:
             return  # a forked child dropped its copy of the handle
-        try:
-            os.unlink(f"{self._directory}/{self.descriptor[0]}")  # noqa: PTH108  must not import or allocate much here
-        except OSError:
-            pass  # the whole folder was removed first
+        with contextlib.suppress(OSError):  # the whole folder was removed first
+            os.unlink(f"{self._directory}/{self.descriptor[0]}")
 
 
 class Store:
@@ -86,7 +85,7 @@ class Store:
         try:
             _write_all(descriptor, pieces)
         except OSError as error:
-            os.unlink(path)  # noqa: PTH108
+            os.unlink(path)
             raise OSError(
                 error.errno, f"no room for a value of {position:,} bytes in {self.directory} ({error.strerror})"
             ) from error
@@ -178,7 +177,7 @@ def _same_bytes(buffers: list[memoryview], mapping: mmap.mmap, spans: tuple[tupl
 
 
 class KeptMappings:
-    """Private mappings kept for the next reader: mapping 100 MB anew costs 10 ms of page faults, a kept one almost nothing.
+    """Private mappings kept for the next reader: mapping 100 MB anew costs 10 ms of page faults, a kept one nothing.
 
     A kept mapping is only handed out again if nobody refers to it any more and not one of its pages was written to:
     the kernel tells (``/proc/self/pagemap``: a page of a private mapping that was written is no file page any more).
@@ -235,9 +234,7 @@ def _is_untouched(mapping: mmap.mmap) -> bool:
         os.close(file)
     # The flags are in the last byte of each little-endian entry.
     flags = set(entries[7::8])
-    return len(entries) == pages * 8 and all(
-        flag & _FILE_PAGE or not flag & _PRESENT_OR_SWAPPED for flag in flags
-    )
+    return len(entries) == pages * 8 and all(flag & _FILE_PAGE or not flag & _PRESENT_OR_SWAPPED for flag in flags)
 
 
 def _write_all(file: int, pieces: list[Any]) -> None:

@@ -128,6 +128,10 @@ class ReadersLatch:
 AnyLatch = Latch | QuietLatch | BelowLatch | ReadersLatch
 
 
+def _discard(stream: int, text: str) -> None:
+    """Where printed text goes before anybody has said where."""
+
+
 class Engine:
     """Base of the drivers. Subclasses provide `flush`, `wait` and `close`."""
 
@@ -142,7 +146,7 @@ class Engine:
         self.epoch = monotonic()
         self.functions: dict[int, FunctionRecord] = {}
         self.held: weakref.WeakValueDictionary[tuple[int, int], Version] = weakref.WeakValueDictionary()
-        self.output: Callable[[int, str], None] = lambda stream, text: None
+        self.output: Callable[[int, str], None] = _discard
         self.released: deque[Version] = deque()  # versions that the main program can no longer name
         self.max_pending = self.pending_limit = 1 << 60  # the former is 0 while a signal is held back
         self.deliver: Callable[[], None] = lambda: None  # acts on that signal; see taskflow.interrupts
@@ -203,7 +207,7 @@ class Engine:
         dependencies = ",".join([
             f'[{version.producer_id},"d{version.datum_id}v{version.number}"]'
             if version.group is None
-            else '[%d,"%s"]' % self._producer(version)
+            else json.dumps(self._producer(version))
             for version in task.reads
         ])  # fmt: skip
         groups = ""
@@ -405,7 +409,7 @@ class Engine:
         function = task.function
         error.__cause__ = RemoteTraceback(
             f'\n"""\nin task {task.id} {function.name}, called at {task.location}, '
-            f"on executor {executor.id}:\n{text}\"\"\""
+            f'on executor {executor.id}:\n{text}"""'
         )
         if self.kernel.failed(executor, task.id, error):
             self.journal.write({

@@ -65,8 +65,9 @@ class LiveEngine(Engine):
 
     def __init__(self, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any]) -> None:
         super().__init__(run_dir, segments, journal)
+        zygote = settings.pop("zygote", None)
         self.settings = {**settings, "run_dir": run_dir, "segments": segments, "epoch": self.epoch}
-        self.node = LocalNode(self.settings)
+        self.node = LocalNode(self.settings, zygote)
         self.links: dict[int, LiveLink] = {}
         self.by_file: dict[int, tuple[LiveLink, str]] = {}
         self.latches: list[AnyLatch] = []
@@ -543,7 +544,8 @@ class LiveEngine(Engine):
             )
         if end is not None:
             total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
-            lines.append(f"  its largest memory use was {end['max_rss_kb'] / 1024:,.0f} MiB of the machine's {total:,.0f}")
+            used = end["max_rss_kb"] / 1024
+            lines.append(f"  its largest memory use was {used:,.0f} MiB of the machine's {total:,.0f}")
         tail = _tail(log)
         if tail:
             lines.append("  the last lines it wrote:")

@@ -105,7 +105,7 @@ class SimulatedEngine(Engine):
     event.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  as the other engines, and what only a simulation needs
+    def __init__(
         self,
         run_dir: str,
         segments: str,
@@ -249,11 +249,7 @@ class SimulatedEngine(Engine):
         if latch is not None:
             lines.append(f"  waiting: {type(latch).__name__}")
             versions = getattr(latch, "versions", ())
-            lines += [
-                f"    {version!r} made by {version.producer!r}"
-                for version in versions[:5]
-                if not version.state
-            ]
+            lines += [f"    {version!r} made by {version.producer!r}" for version in versions[:5] if not version.state]
         lines += [f"  ready: {task!r}" for task in (*kernel.urgent, *kernel.ready)][:6]
         for executor in kernel.executors.values():
             lines.append(f"  {executor!r}, recalling={executor.recalling}, outbox={executor.outbox}")
@@ -422,9 +418,7 @@ class SimulatedEngine(Engine):
             if len(entry) == PLAIN or (len(entry) == WITH_INPUTS and interpreter.fill_in(entry[2], entry[3])):
                 interpreter.run_plain(task_id, function_id, entry[2])
             elif len(entry) == WITH_INPUTS:
-                interpreter.run(
-                    task_id, function_id, entry[2], None, entry[3], interpreter.returns[function_id], False
-                )
+                interpreter.run(task_id, function_id, entry[2], None, entry[3], interpreter.returns[function_id], False)
             else:
                 interpreter.run(*entry)
         link.busy = False

@@ -13,13 +13,8 @@ import sys
 import time
 from typing import Any
 
+from taskflow.launch.spawn import Zygote
 from taskflow.model.errors import TaskflowError
-
-#: Set to one thread in executors unless the user set them: each executor is one computing unit.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)  # fmt: skip
 
 
 class ExecutorHandle:
@@ -60,23 +55,10 @@ class ExecutorHandle:
 class LocalNode:
     """The executors of this machine. Not thread-safe: the driver calls it with its lock held."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = dict(os.environ)
-        for variable in THREAD_VARIABLES:
-            environment.setdefault(variable, "1")
-        environment["PYTHONPATH"] = os.pathsep.join(
-            [os.path.dirname(os.path.dirname(os.path.dirname(__file__))), *filter(None, [environment.get("PYTHONPATH")])]
-        )
-        code = f"from taskflow.node.zygote import main; main({far.fileno()})"
-        self._log = f"{settings['run_dir']}/zygote.log"
-        with open(self._log, "ab", opener=_private) as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", code],  # type: ignore[attr-defined]  # noqa: S603, SLF001
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, pass_fds=[far.fileno()],
-                start_new_session=True,
-            )  # fmt: skip
-        far.close()
+    def __init__(self, settings: dict[str, Any], zygote: Zygote | None = None) -> None:
+        self._zygote = zygote or Zygote()
+        self.socket = self._zygote.socket
+        self.process = self._zygote.process
         self._send({"settings": settings})
 
     def start_executor(self, number: int) -> ExecutorHandle:
@@ -94,7 +76,9 @@ class LocalNode:
             else:
                 self.socket.send(data)
         except OSError as error:
-            raise TaskflowError(f"the process that starts executors has ended ({error}); see {self._log}") from error
+            raise TaskflowError(
+                f"the process that starts executors has ended ({error}); it wrote:\n{self._zygote.said}"
+            ) from error
 
     def notes(self) -> list[dict[str, Any]] | None:
         """What the zygote has said (starts and deaths) without waiting; None if it has ended."""
@@ -134,10 +118,6 @@ class LocalNode:
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def describe_end(status: int) -> str:

@@ -32,7 +32,6 @@ class SerializationError(TaskflowError, TypeError):
         error.reason = reason
         return error
 
-
     def moved(self, old: str, new: str) -> SerializationError:
         """The same error with the beginning of its path replaced."""
         path = self.path.replace(old, new, 1)
@@ -51,7 +50,7 @@ class DeletedDataError(TaskflowError):
     """A datum was used after it had been deleted."""
 
 
-class RemoteTraceback(Exception):
+class RemoteTraceback(Exception):  # noqa: N818  it is no error but the story of one
     """Carries the traceback of the executor; shown as the cause of the exception that the task raised."""
 
     def __init__(self, text: str) -> None:
@@ -62,5 +61,5 @@ class RemoteTraceback(Exception):
         return self.text
 
 
-class PicklableStandIn(TaskflowError):
+class PicklableStandIn(TaskflowError):  # noqa: N818  it stands for an error
     """Stands in for a task's exception that could not be sent back; the message keeps its type and text."""

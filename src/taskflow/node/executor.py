@@ -52,17 +52,21 @@ class Output(io.TextIOBase):
         self._stream = stream
 
     def writable(self) -> bool:
+        """Text can be written."""
         return True
 
     def write(self, text: str) -> int:
+        """Hand the text to the executor."""
         self._executor.printed(self._stream, text)
         return len(text)
 
     def fileno(self) -> int:
+        """The descriptor behind the stream, for what bypasses it."""
         return self._stream
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
+        """Text travels as it is."""
         return "utf-8"
 
 
@@ -85,7 +89,7 @@ class ExecutorProcess:
         self._means: dict[int, float] = {}
         self.hurry = True
 
-    def serve(self) -> None:
+    def serve(self) -> None:  # noqa: PLR0915  the loop is the hot path: a call would cost more than its body
         """Run until the master closes the connection."""
         threading.Thread(target=self._control_loop, name="taskflow-control", daemon=True).start()
         interpreter = self.interpreter
@@ -122,14 +126,14 @@ class ExecutorProcess:
                     start = monotonic()
             page[0] = task_id
             length = len(task)
-            if length == 3:
-                interpreter.run_plain(task_id, function_id, task[2])
-            elif length == 4 and interpreter.fill_in(task[2], task[3]):
+            if length == 3 or (length == 4 and interpreter.fill_in(task[2], task[3])):
                 interpreter.run_plain(task_id, function_id, task[2])
             else:
                 if start - self._last_look > LOOK_S:
                     self._look()
-                interpreter.run(*(task if length == 7 else (*task[:3], None, task[3], interpreter.returns[function_id], False)))
+                if length == 4:
+                    task = (*task[:3], None, task[3], interpreter.returns[function_id], False)
+                interpreter.run(*task)
             page[0] = 0
             end = monotonic()
             took = end - start
@@ -309,4 +313,3 @@ def run_executor(files: list[int], settings: dict[str, Any], number: int) -> Non
         executor.serve()
     finally:
         os._exit(0)
-

@@ -44,7 +44,7 @@ Key = tuple[int, int]
 _LINE = b'{"e":"done","x":%d,"ids":[%b],"starts":[%b],"ends":[%b]}'
 
 
-class MissingInput(Exception):
+class MissingInput(Exception):  # noqa: N818  a state of affairs, healed by the master
     """An input that an earlier task of this executor should have made is not there."""
 
     def __init__(self, key: Key) -> None:
@@ -56,8 +56,8 @@ class Report:
     """What has been done since the last report was sent; the payload of one frame to the master."""
 
     __slots__ = (
-        "consumed", "costs", "ends", "epoch", "executor", "failed", "gone", "ids", "number", "output", "plain", "published", "rich",
-        "skipped", "starts",
+        "consumed", "costs", "ends", "epoch", "executor", "failed", "gone", "ids", "number", "output", "plain",
+        "published", "rich", "skipped", "starts",
     )  # fmt: skip
 
     def __init__(self, number: int, executor: int, epoch: float) -> None:
@@ -224,13 +224,13 @@ class Interpreter:
         """Run a task whose arguments are all plain."""
         function = self.functions.get(function_id)
         if function is None:
-            self._fail(task_id, function_id, self.broken[function_id])
+            self._fail(task_id, self.broken[function_id])
             return
         returns = self.returns[function_id]
         try:
             value = [function(*args)]
         except BaseException as error:  # noqa: BLE001  whatever a task raises is the main program's to see
-            self._fail(task_id, function_id, error)
+            self._fail(task_id, error)
             return
         if not returns:
             self.report.plain[task_id] = None
@@ -240,7 +240,7 @@ class Interpreter:
             try:
                 self.report.rich[task_id] = [self._output(value, 0, (task_id, 0), durable=False)]
             except BaseException as error:  # noqa: BLE001
-                self._fail(task_id, function_id, error)
+                self._fail(task_id, error)
 
     def fill_in(self, args: list[Any], inputs: list[tuple[int, tuple[Any, ...]]]) -> bool:
         """Put plain values made by tasks of this queue into the arguments; False if some input is not so simple."""
@@ -270,7 +270,7 @@ class Interpreter:
         """Run a task with arguments to decode, files, or several outputs."""
         function = self.functions.get(function_id)
         if function is None:
-            self._fail(task_id, function_id, self.broken[function_id])
+            self._fail(task_id, self.broken[function_id])
             return
         call = Call(self, task_id, args, kwargs)
         try:
@@ -299,7 +299,7 @@ class Interpreter:
                         raise error.moved("result", _place(path)) from error.__cause__
                 else:
                     if not os.path.lexists(target):
-                        raise MissingOutputError(self._not_made(function_id, target))
+                        raise MissingOutputError(self._not_made(function_id, target))  # noqa: TRY301
                     outputs.append((FILE, target))
             if call.consumed:
                 self.report.consumed.extend(call.consumed)
@@ -312,7 +312,7 @@ class Interpreter:
                 del self.held[key]
             if call.consumed:
                 self.report.consumed.extend(call.consumed)
-            self._fail(task_id, function_id, error)
+            self._fail(task_id, error)
         finally:
             call.clean()
 
@@ -362,12 +362,12 @@ class Interpreter:
             return (BLOB, encoded.blob())
         return (SEGMENT, self.store.write(encoded))
 
-    def _fail(self, task_id: int, function_id: int, error: BaseException) -> None:
+    def _fail(self, task_id: int, error: BaseException) -> None:
         self.report.failed.append((task_id, encode_error(error)))
 
     # ------------------------------------------------------------------ inputs made here
 
-    def take_local(self, key: Key, *, movable: bool, writes: bool) -> tuple[Any, bool]:
+    def take_local(self, key: Key, *, movable: bool) -> tuple[Any, bool]:
         """The value an earlier task of this executor made, as the reader's own copy; and whether it was used up."""
         if key in self.held:
             if not movable and key not in self.movable:
@@ -449,7 +449,7 @@ class Call:
         elif kind == N_SEGMENT:
             value = self.interpreter.store.read(node[1], [self._decode(part, None, ()) for part in node[2]])
         elif kind == N_LOCAL:
-            value, used_up = self.interpreter.take_local(node[1], movable=node[2], writes=node[3])
+            value, used_up = self.interpreter.take_local(node[1], movable=node[2])
             if used_up:
                 self.consumed.append(node[1])
         elif kind == N_LIST:
@@ -512,7 +512,7 @@ class Call:
         return str(target)
 
     def outputs(self) -> Any:
-        """(container, position, path of a file, steps from the arguments) of each output besides the returned values."""
+        """(container, position, path of a file, steps from the arguments) of each output that is not returned."""
         for root, path, target in self._sinks:
             if target is not None:
                 yield None, None, target, path
@@ -571,7 +571,7 @@ def _share(source: str | None, target: str, *, directory: bool) -> None:
     copy_any(source, staging, directory=directory)
     try:
         if directory:
-            os.rename(staging, target)  # noqa: PTH104
+            os.rename(staging, target)
         else:
             os.link(staging, target)
     except OSError:

@@ -154,9 +154,7 @@ class Journal:
 
     def _check_open(self) -> None:
         if self._fd < 0:
-            raise ValueError(
-                f"the journal {self._path} is closed: the run is over, nothing can be added to it"
-            )
+            raise ValueError(f"the journal {self._path} is closed: the run is over, nothing can be added to it")
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -199,9 +197,7 @@ def _check_header(record: dict[str, Any]) -> None:
         raise JournalError("not a taskflow journal: its first line is not the header of a run")
     if record.get("v") != VERSION:
         writer = f" (taskflow {record['taskflow']} wrote it)" if "taskflow" in record else ""
-        raise JournalError(
-            f"journal format {record.get('v')!r}, but this taskflow reads format {VERSION}{writer}"
-        )
+        raise JournalError(f"journal format {record.get('v')!r}, but this taskflow reads format {VERSION}{writer}")
 
 
 def _check_fields(record: dict[str, Any]) -> None:

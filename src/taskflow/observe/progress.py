@@ -79,7 +79,7 @@ class Progress:
         if not samples and self._started is not None and self._started < now:
             samples.append((self._started, 0))
         samples.append((now, finished))
-        while len(samples) > 2 and samples[1][0] <= now - RATE_WINDOW:  # noqa: PLR2004  a rate needs two
+        while len(samples) > 2 and samples[1][0] <= now - RATE_WINDOW:
             samples.popleft()
         then, before = samples[0]
         return (finished - before) / (now - then) if now > then else 0.0
@@ -114,7 +114,7 @@ def format_line(counts: Counts, elapsed: float, rate: float) -> str:
 
 
 def _rate_text(rate: float) -> str:
-    if rate >= 10:  # noqa: PLR2004  from here a decimal says nothing
+    if rate >= 10:
         return f"{rate:,.0f}/s"
     return f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
 

@@ -204,16 +204,12 @@ def format_summary(summary: Summary) -> str:
         lines.append(f"Executors died: {summary.executors_died:,} ({'; '.join(summary.deaths)})")
     if summary.functions:
         rows = [["Function", "Tasks", "Total", "Mean", "Min", "Max"]]
-        rows += (
-            [f.name, f"{f.count:,}", *map(_duration, (f.total, f.mean, f.min, f.max))]
-            for f in summary.functions
-        )
+        rows += ([f.name, f"{f.count:,}", *map(_duration, (f.total, f.mean, f.min, f.max))] for f in summary.functions)
         lines += ["", *_table(rows)]
     if summary.executors:
         rows = [["Executor", "Tasks", "Busy", "Utilisation"]]
         rows += (
-            [f"{x.executor}", f"{x.tasks:,}", _duration(x.busy), f"{x.utilisation:.0%}"]
-            for x in summary.executors
+            [f"{x.executor}", f"{x.tasks:,}", _duration(x.busy), f"{x.utilisation:.0%}"] for x in summary.executors
         )
         lines += ["", *_table(rows)]
     return "\n".join(lines)
@@ -230,7 +226,7 @@ def _duration(seconds: float) -> str:
     for below, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (120.0, 1.0, "s")):
         if seconds < below:
             value = seconds * factor
-            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"  # noqa: PLR2004  powers of ten
+            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

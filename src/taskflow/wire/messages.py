@@ -11,7 +11,8 @@ Master to executor, one frame:   (ack, functions, drops, movable, publish, tasks
              [(task id, function id, args, kwargs, params, returns, durable)]
   hurry      somebody has nothing to do: results should come at once rather than together
 
-Executor to master, one frame:   (number, plain, rich, failed, skipped, published, gone, consumed, costs, journal, output)
+Executor to master, one frame:
+  (number, plain, rich, failed, skipped, published, gone, consumed, costs, journal, output)
   plain      {task id: value} of tasks with at most one output whose value is plain
   rich       {task id: [(version state, value)]}
   failed     [(task id, encoded exception)]
