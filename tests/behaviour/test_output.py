@@ -94,6 +94,19 @@ def test_flush_and_isatty_and_writelines():
 
 
 @pytest.mark.engines("local")
+def test_bytes_join_the_text_in_order(capsys):
+    @task(returns=1)
+    def mixed():
+        print("text")
+        sys.stdout.buffer.write("bytes ñ\n".encode())
+        print("more", flush=True)
+        return 1
+
+    assert compss_wait_on(mixed()) == 1
+    assert capsys.readouterr().out == "text\nbytes ñ\nmore\n"
+
+
+@pytest.mark.engines("local")
 def test_output_below_python_is_in_the_log_of_the_executor():
     @task(returns=1)
     def low():

@@ -65,9 +65,31 @@ class Output(io.TextIOBase):
         return self._stream
 
     @property
+    def buffer(self) -> OutputBytes:
+        """The stream for bytes."""
+        return OutputBytes(self)
+
+    @property
     def encoding(self) -> str:  # type: ignore[override]
         """Text travels as it is."""
         return "utf-8"
+
+
+class OutputBytes(io.RawIOBase):
+    """``sys.stdout.buffer`` of a task: bytes join the text, in order."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self._output = output
+
+    def writable(self) -> bool:
+        """Bytes can be written."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Hand the bytes on as text."""
+        self._output.write(bytes(data).decode(errors="replace"))
+        return len(data)
 
 
 class ExecutorProcess:
