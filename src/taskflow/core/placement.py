@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from taskflow.core.graph import ASSIGNED, FILE, HELD, READY, WAITING, Task, Version
+from taskflow.core.lineage import MAX_GENERATION, generation_of, is_lost
+
 if TYPE_CHECKING:
-    from taskflow.core.graph import Task
+    from collections.abc import Iterable
+
     from taskflow.model.functions import FunctionRecord
 
 AHEAD_S = 0.005  #: seconds of booked work up to which an executor is given more
@@ -21,6 +25,8 @@ CHUNK_S = 0.0001  #: consecutive tasks go to one executor until this much work i
 #: neighbours in the program (the two leaves of one pair, say) meet where their successor can follow at once
 MAX_QUEUED = 4000  #: tasks on one executor, however short they are
 SPREAD_EVERY = 32  #: ready tasks that collect before they are handed out, while every executor has work
+FOLLOW_LIMIT = 4  #: a task missing more inputs than this is not sent ahead to the executor that makes them
+BALANCE_S = 0.0005  #: work worth taking back from a busy executor for an idle one
 
 
 class Executor:
@@ -67,3 +73,334 @@ def booked_cost(function: FunctionRecord) -> float:
     """Seconds a task of this function is booked at."""
     mean = function.mean_s
     return UNKNOWN_S if mean is None else mean
+
+
+class Placing:
+    """The part of the kernel that hands tasks to executors.
+
+    ``ready`` and ``urgent`` (tasks with priority) wait for room. ``dirty`` and ``recalls`` are commands: see
+    `core.master`.
+    """
+
+    def __init__(self) -> None:
+        self.executors: dict[int, Executor] = {}
+        self.team: list[Executor] = []  # the executors, in the order they are handed tasks
+        self.next_in_team = 0
+        self.chunk = CHUNK_S  # seconds of work that the executor whose turn it is may still be given in a row
+        self.ready_limit = 1  # so many ready tasks are worth handing out
+        self.ready: deque[Task] = deque()
+        self.urgent: deque[Task] = deque()
+        self.publishing: dict[tuple[int, int], Version] = {}
+        self.dirty: dict[int, Executor] = {}
+        self.recalls: list[tuple[Executor, int]] = []
+
+    def _acquire(self, task: Task) -> bool:
+        """Take what the task needs for itself alone (`core.master`)."""
+        raise NotImplementedError
+
+    def _requeue(self, task: Task) -> None:
+        """Put back a task that had been handed out (`core.failures`)."""
+        raise NotImplementedError
+
+    def _make_ready(self, task: Task) -> None:
+        if task.exclusive is not None and not self._acquire(task):
+            return
+        task.state = READY
+        if task.reads:
+            home = self._home_of(task)
+            if home is not None:
+                if home.accepts(booked_cost(task.function)):
+                    self._assign(task, home)
+                else:
+                    home.local.append(task)
+                    self._offer_local()
+                return
+        if task.priority:
+            self.urgent.append(task)
+            for executor in self.team:
+                if not executor.inflight:
+                    self.fill(executor)
+            return
+        self.ready.append(task)
+        if len(self.ready) >= self.ready_limit:
+            self.spread()
+
+    def spread(self) -> None:
+        """Hand ready tasks to the executors in turn, a chunk at a time, until they have no room."""
+        team = self.team
+        ready = self.ready
+        size = len(team)
+        refused = 0
+        while ready and refused < size:
+            executor = team[self.next_in_team % size]
+            if not executor.inflight:
+                self.chunk = CHUNK_S
+            elif self.chunk <= 0.0:
+                self.next_in_team = (self.next_in_team + 1) % size
+                self.chunk = CHUNK_S
+                executor = team[self.next_in_team]
+            spent = self._take_ready(executor, self.chunk)
+            if spent:
+                self.chunk -= spent
+                refused = 0
+            else:
+                self.chunk = 0.0
+                refused += 1
+        self._set_ready_limit()
+
+    def _set_ready_limit(self) -> None:
+        if self.ready:
+            self.ready_limit = 1 << 60  # all are full: `settled` hands out the rest
+        elif all(executor.inflight for executor in self.team):
+            self.ready_limit = SPREAD_EVERY
+        else:
+            self.ready_limit = 1
+
+    def _take_ready(self, executor: Executor, budget: float) -> float:
+        """Give the executor the first ready tasks, up to ``budget`` seconds of work; return how many seconds.
+
+        The loop that hands out independent tasks, so it does what `_assign` does without calling it.
+        """
+        ready = self.ready
+        inflight = executor.inflight
+        outbox = executor.outbox
+        spent = 0.0
+        load = executor.load
+        while ready:
+            task = ready[0]
+            mean = task.function.mean_s
+            cost = UNKNOWN_S if mean is None else mean or 1e-9
+            queued = len(inflight)
+            if queued > 1:
+                if load + cost > AHEAD_S or queued >= MAX_QUEUED:
+                    break
+            elif queued == 1 and (cost >= PREFETCH_S or load >= PREFETCH_S):
+                break
+            ready.popleft()
+            spent += cost
+            if task.reads:
+                executor.load = load
+                self._assign(task, executor)
+                load = executor.load
+            else:
+                load += cost
+                task.state = ASSIGNED
+                task.executor = executor
+                task.cost = cost
+                inflight[task.id] = task
+                outbox.append(task)
+            if spent >= budget:
+                break
+        executor.load = load
+        if spent:
+            self.dirty[executor.id] = executor
+        return spent
+
+    def _home_of(self, task: Task) -> Executor | None:
+        """The executor that holds most of the task's input, if any is held."""
+        best: Executor | None = None
+        most = 0
+        for version in task.reads:
+            if version.state == HELD and version.value.nbytes > most and version.value.executor.alive:
+                most = version.value.nbytes
+                best = version.value.executor
+        return best
+
+    def _offer_local(self) -> None:
+        """Tasks wait for the executor that has their data: let an idle one have them instead."""
+        for executor in self.team:
+            if not executor.inflight:
+                self.fill(executor)
+
+    def _assign(self, task: Task, executor: Executor) -> None:
+        for version in task.reads:
+            state = version.state
+            if state == HELD:
+                if version.value.executor is not executor or version.key in self.publishing:
+                    self._publish_first(task, executor)
+                    return
+            elif state > FILE or not (state or task.missing):
+                self._requeue(task)  # an input was lost or failed since the task became ready
+                return
+        cost = booked_cost(task.function)
+        task.state = ASSIGNED
+        task.executor = executor
+        task.cost = cost
+        if task.reads and not task.durable:
+            generation = generation_of(task)
+            if generation > 1:
+                task.generation = generation
+                task.durable = generation >= MAX_GENERATION
+        executor.inflight[task.id] = task
+        executor.load += cost
+        executor.outbox.append(task)
+        self.dirty[executor.id] = executor
+        for version in task.writes:
+            if version is not None and version.waiters is not None:
+                for waiter in version.waiters:
+                    if waiter.state == WAITING and self._maker_of_missing(waiter) is executor:
+                        executor.followers.append(waiter)
+
+    def _maker_of_missing(self, task: Task) -> Executor | None:
+        """The one executor on which all missing inputs of the task are being made, if there is one."""
+        if task.missing > FOLLOW_LIMIT or task.exclusive is not None or task.priority:
+            return None
+        maker: Executor | None = None
+        for version in task.reads:
+            state = version.state
+            if not state:
+                producer = version.producer
+                if producer is None or producer.executor is None or producer.state != ASSIGNED:
+                    return None
+                executor = producer.executor
+            elif state == HELD:
+                executor = version.value.executor
+            else:
+                continue
+            if version is self.publishing.get(version.key) or (maker is not None and executor is not maker):
+                return None
+            maker = executor
+        return maker
+
+    def _publish_first(self, task: Task, executor: Executor) -> None:
+        """Data the task needs are in another executor's memory: have them published, then it is ready again."""
+        if any(is_lost(version) for version in task.reads):
+            self._requeue(task)
+            return
+        task.state = WAITING
+        for version in task.reads:
+            if version.state == HELD and (version.value.executor is not executor or version.key in self.publishing):
+                self._request(version)
+                task.missing += 1
+                if version.waiters is None:
+                    version.waiters = [task]
+                else:
+                    version.waiters.append(task)
+
+    def _request(self, version: Version) -> None:
+        key = version.key
+        if key not in self.publishing:
+            self.publishing[key] = version
+            holder = version.value.executor
+            holder.publish.append(key)
+            self.dirty[holder.id] = holder
+
+    def settled(self, executor: Executor) -> None:
+        """A batch of reports from the executor has been entered: give it more work."""
+        if not executor.inflight:
+            executor.load = 0.0
+        if executor.alive:
+            self.fill(executor)
+        if self.ready:
+            self.spread()
+        else:
+            self._set_ready_limit()
+
+    def fill(self, executor: Executor) -> None:
+        """Give the executor work up to what it accepts."""
+        urgent, ready, followers, local = self.urgent, self.ready, executor.followers, executor.local
+        while True:
+            if urgent:
+                task = urgent[0]
+                if executor.inflight and not executor.accepts(booked_cost(task.function)):
+                    return
+                urgent.popleft()
+                self._assign(task, executor)
+            elif followers:
+                task = followers[0]
+                if task.state != WAITING or self._maker_of_missing(task) is not executor:
+                    followers.popleft()
+                elif executor.accepts(booked_cost(task.function)):
+                    followers.popleft()
+                    self._assign(task, executor)
+                else:
+                    return
+            elif local:
+                if not executor.accepts(booked_cost(local[0].function)):
+                    return
+                self._assign(local.popleft(), executor)
+            elif ready:
+                if not self._take_ready(executor, AHEAD_S):
+                    return
+            else:
+                break
+        if not executor.inflight:
+            self._find_work(executor)
+
+    def _find_work(self, idle: Executor) -> None:
+        """Nothing is ready: take over what waits for another executor, or have queued tasks given back."""
+        busiest: Executor | None = None
+        for other in self.team:
+            if other is idle:
+                continue
+            if other.local:
+                self._assign(other.local.pop(), idle)
+                return
+            if len(other.inflight) > 1 and other.load > BALANCE_S and (busiest is None or other.load > busiest.load):
+                busiest = other
+        if busiest is not None:
+            self._take_back(busiest)
+
+    def _take_back(self, executor: Executor) -> None:
+        """Return half of what is queued on the executor: what was not sent at once, the rest by a recall.
+
+        Not worth it if all that is queued waits for what runs there anyway.
+        """
+        queued = list(executor.inflight.values())[1:]
+        if executor.recalling or all(task.missing for task in queued):
+            return
+        wanted = (len(queued) + 1) // 2
+        taken: list[Task] = []
+        while executor.outbox and len(taken) < wanted:
+            taken.append(executor.outbox.pop())
+        if taken:
+            self.given_back(executor, [task.id for task in taken])
+        else:
+            executor.recalling = True
+            self.recalls.append((executor, wanted))
+
+    def unbalanced(self) -> bool:
+        """Whether an executor has nothing to do while tasks are queued on another."""
+        idle = queued = False
+        for executor in self.team:
+            if not executor.inflight:
+                idle = True
+            elif len(executor.inflight) > 1 and not executor.recalling:
+                queued = True
+        return idle and queued
+
+    def stalled(self, executor: Executor) -> None:
+        """The executor has been silent for long.
+
+        If others are idle, have it send what it has done, and let them have what is queued behind its running task.
+        """
+        if len(executor.inflight) > 1 and not executor.recalling and self.unbalanced():
+            self._take_back(executor)
+            if not executor.recalling:
+                executor.recalling = True
+                self.recalls.append((executor, 0))
+
+    def given_back(self, executor: Executor, task_ids: Iterable[int]) -> None:
+        """The executor returns tasks it has not begun (answer to a recall; ids are the last of its queue)."""
+        executor.recalling = False
+        tasks = [task for task in map(executor.inflight.pop, task_ids, _nones()) if task is not None]
+        for task in tasks:
+            executor.load -= task.cost
+        for place, other in enumerate(self.team):
+            if not other.inflight:
+                self.next_in_team = place  # or they might go back to where they came from
+        for task in sorted(tasks, key=_by_id):
+            task.executor = None
+            self._requeue(task)
+        for idle in self.team:
+            if not idle.inflight:
+                self._take_ready(idle, AHEAD_S)
+
+
+def _nones() -> Iterable[None]:
+    while True:
+        yield None
+
+
+def _by_id(task: Task) -> int:
+    return task.id
