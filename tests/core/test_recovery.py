@@ -229,6 +229,20 @@ def test_one_of_two_results_made_again_leaves_the_other_as_it_was(world):
     assert (one.current.value, two.current.value) == ("again", "other")
 
 
+def test_a_reader_of_two_results_may_find_the_second_lost_when_the_first_comes_back(world):
+    maker, one, two = world.call(returns=2, mean_s=LONG)
+    dead = maker.executor
+    world.held(maker, count=2)
+    world.kernel.consumed(one.current)
+    reader = world.call((one, IN), (two, IN), name="read", mean_s=LONG)
+    assert reader.state == WAITING
+    world.lose(dead)  # and with it the second result, for which the reader does not wait
+    world.held(maker, count=2)
+    world.held(maker, count=2)
+    world.done(reader)
+    assert world.kernel.unfinished == 0
+
+
 def test_the_other_result_of_a_task_that_failed_when_it_ran_again_cannot_be_made_again(world):
     maker, one, two = world.call(returns=2, mean_s=SHORT)
     executor = maker.executor

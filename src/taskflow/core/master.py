@@ -149,6 +149,7 @@ class Master(Failing):
         executor.load -= task.cost
         task.state = DONE
         held = False
+        arrived: list[Version] = []
         for version, (state, value) in zip(task.writes, outputs, strict=True):
             if version is None:
                 held = True  # the task ran again for other results; this one may be held, and need its record
@@ -160,14 +161,14 @@ class Master(Failing):
                 task.function.returns_held = True
             else:
                 version.producer = None
-            if version.group is not None:
-                whole = member_ended(version, None)
-                if whole is not None:
-                    self._arrived(whole)
-            elif version.waiters is not None:
-                self._arrived(version)
+            whole = version if version.group is None else member_ended(version, None)
+            if whole is not None and whole.waiters is not None:
+                arrived.append(whole)
         self.unfinished -= 1
         self._after(task, held=held)
+        # Not before: those who wait may find another result of the task lost, and have it run again.
+        for version in arrived:
+            self._arrived(version)
 
     def _after(self, task: Task, *, held: bool = False) -> None:
         """Let go of what an ended task used."""
