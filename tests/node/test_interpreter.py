@@ -10,8 +10,9 @@ from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE
 from taskflow.data.serialization import decode_blob, encode
 from taskflow.data.store import Store
 from taskflow.model.errors import MissingOutputError, PicklableStandIn, SerializationError, TaskflowError
-from taskflow.node import interpreter as module
-from taskflow.node.interpreter import Interpreter, encode_error, load_function
+from taskflow.node import call as module
+from taskflow.node.exceptions import encode_error
+from taskflow.node.interpreter import Interpreter, load_function
 from taskflow.wire.messages import (
     N_BLOB,
     N_DICT,

@@ -9,39 +9,24 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE
 from taskflow.data import serialization
-from taskflow.data.files import COPY_LIMIT, copy_any, fingerprint, remove_any
 from taskflow.data.serialization import FIXED_TYPES, decode_blob, encode, is_plain
-from taskflow.model.errors import MissingOutputError, PicklableStandIn, SerializationError, TaskflowError
+from taskflow.model.errors import MissingOutputError, SerializationError
+from taskflow.node.call import Call, steps_text
+from taskflow.node.exceptions import encode_error
+from taskflow.node.report import Key, Report
 from taskflow.wire.messages import (
-    N_BLOB,
-    N_DICT,
-    N_LIST,
     N_LOCAL,
-    N_NEW,
-    N_PATH,
-    N_SAME,
-    N_SEGMENT,
-    N_VALUE,
-    P_COPY,
-    P_DIRECT,
-    P_INOUT,
-    P_OUT,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskflow.data.store import Descriptor, Store
-
-Key = tuple[int, int]
-
-_LINE = b'{"e":"done","x":%d,"ids":[%b],"starts":[%b],"ends":[%b]}'
 
 
 class MissingInput(Exception):  # noqa: N818  a state of affairs, healed by the master
@@ -50,71 +35,6 @@ class MissingInput(Exception):  # noqa: N818  a state of affairs, healed by the 
     def __init__(self, key: Key) -> None:
         super().__init__(key)
         self.key = key
-
-
-class Report:
-    """What has been done since the last report was sent; the payload of one frame to the master."""
-
-    __slots__ = (
-        "consumed", "costs", "ends", "epoch", "executor", "failed", "gone", "ids", "number", "output", "plain",
-        "published", "rich", "skipped", "starts",
-    )  # fmt: skip
-
-    def __init__(self, number: int, executor: int, epoch: float) -> None:
-        self.number = number
-        self.executor = executor
-        self.epoch = epoch
-        self.plain: dict[int, Any] = {}
-        self.rich: dict[int, list[tuple[int, Any]]] = {}
-        self.failed: list[tuple[int, Any]] = []
-        self.skipped: list[tuple[int, Key]] = []
-        self.published: dict[Key, Descriptor] = {}
-        self.gone: list[Key] = []
-        self.consumed: list[Key] = []
-        self.costs: dict[int, list[float]] = {}
-        self.ids: list[int] = []
-        self.starts: list[float] = []
-        self.ends: list[float] = []
-        self.output: list[tuple[int, str]] = []
-
-    def message(self) -> tuple[Any, ...]:
-        """The frame's content, without the journal's line."""
-        return (
-            self.number, self.plain, self.rich, self.failed, self.skipped, self.published, self.gone, self.consumed,
-            self.costs, b"", self.output,
-        )  # fmt: skip
-
-    def snapshot(self) -> tuple[Any, ...]:
-        """What is known now, while a task may be running; it will be told again.
-
-        Only what has no effect the second time.
-        """
-        return (
-            0, dict(self.plain), dict(self.rich), list(self.failed), [], {}, [], [], {}, b"", [],
-        )  # fmt: skip
-
-    def journal_line(self) -> bytes:
-        """The journal's record of what ended, made here because the master's time is the scarcer."""
-        if not self.ids:
-            return b""
-        epoch = self.epoch
-        ids, starts, ends = self.ids, self.starts, self.ends
-        if self.failed or self.skipped:
-            ended = {*self.plain, *self.rich}
-            kept = [place for place, task in enumerate(ids) if task in ended]
-            ids, starts, ends = ([column[place] for place in kept] for column in (ids, starts, ends))  # type: ignore[assignment]
-        return _LINE % (
-            self.executor, ",".join(map(str, ids)).encode(),
-            ",".join([str(int((start - epoch) * 1e6)) for start in starts]).encode(),
-            ",".join([str(int((end - epoch) * 1e6)) for end in ends]).encode(),
-        )  # fmt: skip
-
-    @property
-    def empty(self) -> bool:
-        """Nothing to tell."""
-        return not (
-            self.ids or self.failed or self.skipped or self.published or self.gone or self.consumed or self.output
-        )
 
 
 class Interpreter:
@@ -296,7 +216,7 @@ class Interpreter:
                     try:
                         outputs.append(self._output(container, position, key, durable=durable))
                     except SerializationError as error:
-                        raise error.moved("result", _place(path)) from error.__cause__
+                        raise error.moved("result", steps_text(path)) from error.__cause__
                 else:
                     if not os.path.lexists(target):
                         raise MissingOutputError(self._not_made(function_id, target))  # noqa: TRY301
@@ -418,176 +338,6 @@ class Interpreter:
         return f"{self._scratch_folders[number]}/{name}"
 
 
-class Call:
-    """The arguments of one task while it runs."""
-
-    def __init__(
-        self, interpreter: Interpreter, task_id: int, args: tuple[Any, ...], kwargs: dict[str, Any] | None
-    ) -> None:
-        self.interpreter = interpreter
-        self.task_id = task_id
-        self.args: list[Any] = list(args)
-        self.kwargs: dict[str, Any] = dict(kwargs) if kwargs else {}
-        self.consumed: list[Key] = []
-        self._sinks: list[tuple[Any, tuple[Any, ...], str | None]] = []
-        self.written: list[Any] = []
-        self._copies: list[str] = []
-        self._watched: list[tuple[str, tuple[int, int, int]]] = []
-
-    def bind(self, where: int | str, node: tuple[Any, ...]) -> None:
-        """Decode a node into its argument; remember what it writes."""
-        container: Any = self.kwargs if isinstance(where, str) else self.args
-        container[where] = self._decode(node, container, (where,))
-
-    def _decode(self, node: tuple[Any, ...], root: Any, path: tuple[Any, ...]) -> Any:
-        kind = node[0]
-        value: Any
-        if kind == N_VALUE:
-            value = node[1]
-        elif kind == N_BLOB:
-            value = decode_blob(node[1], [self._decode(part, None, ()) for part in node[2]])
-        elif kind == N_SEGMENT:
-            value = self.interpreter.store.read(node[1], [self._decode(part, None, ()) for part in node[2]])
-        elif kind == N_LOCAL:
-            value, used_up = self.interpreter.take_local(node[1], movable=node[2])
-            if used_up:
-                self.consumed.append(node[1])
-        elif kind == N_LIST:
-            return self._decode_list(node[1], root, path)
-        elif kind == N_DICT:
-            return self._decode_dict(node[1], root, path)
-        elif kind == N_NEW:
-            value = _empty_instance(node[1])
-        elif kind == N_SAME:
-            return self.written[node[1]]
-        elif kind == N_PATH:
-            return self._prepare_path(node, root, path)
-        else:
-            raise AssertionError(f"unknown node {kind}")
-        if node[-1] and root is not None:
-            self._sinks.append((root, path, None))
-            self.written.append(value)
-        return value
-
-    def _decode_list(self, nodes: list[tuple[Any, ...]], root: Any, path: tuple[Any, ...]) -> list[Any]:
-        return [self._decode(node, root, (*path, index)) for index, node in enumerate(nodes)]
-
-    def _decode_dict(self, items: list[Any], root: Any, path: tuple[Any, ...]) -> dict[Any, Any]:
-        result: dict[Any, Any] = {}
-        for key_node, value_node in items:
-            key = self._decode(key_node, None, ())
-            if key_node[-1]:
-                self._sinks.append(([key], (0,), None))
-                self.written.append(key)
-            result[key] = self._decode(value_node, root, (*path, key))
-        return result
-
-    def _prepare_path(self, node: tuple[Any, ...], root: Any, path: tuple[Any, ...]) -> str:
-        _, mode, source, target, directory, writes = node
-        if isinstance(source, tuple):
-            source = self.interpreter.local_path(source)
-        if writes:
-            self._sinks.append((root, path, target))
-            self.written.append(target)
-        if mode == P_COPY:
-            if not directory and os.path.getsize(source) > COPY_LIMIT:
-                self._watched.append((source, fingerprint(source)))
-                return str(source)
-            copy = self.interpreter.scratch_path(len(self._copies), target)
-            self._copies.append(copy)
-            if directory:
-                remove_any(copy)
-            copy_any(source, copy, directory=directory)
-            return copy
-        if mode == P_DIRECT:
-            return str(source)
-        if _make_folder(os.path.dirname(target)) and mode in (P_OUT, P_INOUT):
-            remove_any(target)  # of an attempt that died
-        if mode == P_OUT:
-            pass
-        elif mode == P_INOUT:
-            copy_any(source, target, directory=directory)
-        else:
-            _share(source, target, directory=directory)
-        return str(target)
-
-    def outputs(self) -> Any:
-        """(container, position, path of a file, steps from the arguments) of each output that is not returned."""
-        for root, path, target in self._sinks:
-            if target is not None:
-                yield None, None, target, path
-                continue
-            container = root
-            try:
-                for step in path[:-1]:
-                    container = container[step]
-                container[path[-1]]
-            except (LookupError, TypeError):
-                raise MissingOutputError(
-                    f"the task removed element {''.join(f'[{step!r}]' for step in path[1:])} of a collection or "
-                    f"dictionary it was given; their size is fixed"
-                ) from None
-            yield container, path[-1], None, path
-
-    def check_untouched(self) -> None:
-        """Raise if the task changed a large input file that it was given in place."""
-        for path, before in self._watched:
-            if fingerprint(path) != before:
-                raise TaskflowError(
-                    f"the task changed {path}, which it was given as FILE_IN; declare the parameter as FILE_INOUT"
-                )
-
-    def clean(self) -> None:
-        """Remove private copies and drop all references to the arguments."""
-        for copy in self._copies:
-            remove_any(copy)
-        self._sinks.clear()
-        self.args.clear()
-        self.kwargs.clear()
-
-
-def _make_folder(folder: str) -> bool:
-    """Make a version's folder; whether it was there already."""
-    try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        return True
-    except FileNotFoundError:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    return False
-
-
-def _place(path: tuple[Any, ...]) -> str:
-    """How a message names a part of an argument: ``args[0]['key']``."""
-    root = f"kwargs[{path[0]!r}]" if isinstance(path[0], str) else f"args[{path[0]}]"
-    return root + "".join(f"[{step!r}]" for step in path[1:])
-
-
-def _share(source: str | None, target: str, *, directory: bool) -> None:
-    """Begin a file that several tasks write at once: exactly one of them copies the source."""
-    if source is None or os.path.lexists(target):
-        return
-    staging = f"{target}.{os.getpid()}"
-    copy_any(source, staging, directory=directory)
-    try:
-        if directory:
-            os.rename(staging, target)
-        else:
-            os.link(staging, target)
-    except OSError:
-        if not os.path.lexists(target):
-            raise
-    remove_any(staging)
-
-
-def _empty_instance(blob: Any) -> Any:
-    kind = decode_blob(blob)
-    try:
-        return kind()
-    except TypeError:
-        return object()
-
-
 def _no_news(seconds: float) -> None:
     """Nobody is there to say anything."""
 
@@ -634,63 +384,3 @@ def load_function(definition: tuple[Any, ...]) -> Callable[..., Any]:
             loaded = getattr(loaded, name)
     plain: Callable[..., Any] = getattr(loaded, "__taskflow_function__", loaded)
     return plain
-
-
-def encode_error(error: BaseException) -> tuple[Any, str]:
-    """An exception as (pickle, text of its traceback without the runtime's own frames)."""
-    here = os.path.dirname(os.path.dirname(__file__))
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(here):
-        trace = trace.tb_next
-    text = "".join(traceback.format_exception(type(error), error, trace))
-    bare = error.with_traceback(None)
-    for stand_in in (bare, _Revivable(bare), PicklableStandIn(f"{_type_name(error)}: {_text(error)}")):
-        try:
-            blob = encode(stand_in, "exception").blob()
-            rebuilt = decode_blob(blob)
-            if stand_in is bare and _text(rebuilt) != _text(error):
-                continue  # its class makes something else of its own args
-        except Exception:  # noqa: BLE001, S112  the next one says less, but travels
-            continue
-        return blob, text
-    return encode(PicklableStandIn(_type_name(error)), "exception").blob(), text
-
-
-class _Revivable:
-    """Travels in place of an exception that cannot: the same class, arguments and attributes as far as they travel."""
-
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
-
-    def __reduce__(self) -> Any:
-        error = self._error
-        args = tuple([_sendable(value) for value in error.args])
-        state = {name: _sendable(value) for name, value in error.__dict__.items()}
-        return _revive, (type(error), args, state)
-
-
-def _revive(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
-
-
-def _sendable(value: Any) -> Any:
-    """The value, or its text if it cannot be pickled."""
-    try:
-        decode_blob(encode(value, "").blob())
-    except Exception:  # noqa: BLE001  any failure means the same here
-        return _text(value)
-    return value
-
-
-def _type_name(error: BaseException) -> str:
-    return f"{type(error).__module__}.{type(error).__qualname__}"
-
-
-def _text(value: Any) -> str:
-    try:
-        return str(value)
-    except Exception:  # noqa: BLE001  a class of the user may do anything here
-        return f"<{type(value).__qualname__}>"
