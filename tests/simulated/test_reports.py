@@ -159,8 +159,9 @@ def test_a_report_that_arrives_twice_is_entered_once(engine):
     skip = message(1, skipped=[(1, (7, 0))])
     enter(engine, skip)
     assert task.executor is not None  # handed out again
-    enter(engine, skip)
-    assert task.id in engine.link.executor.inflight
+    engine.enter(engine.link, skip)
+    engine.kernel.settled(engine.link.executor)
+    assert engine.link.executor.outbox == []  # and not a third time
 
 
 def test_a_report_of_a_dead_executor_changes_nothing(engine):

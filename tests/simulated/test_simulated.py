@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 import taskflow
-from taskflow import COMMUTATIVE, INOUT, TaskGroup, compss_barrier, compss_wait_on, runtime, task
+from taskflow import (
+    COMMUTATIVE,
+    FILE_IN,
+    INOUT,
+    TaskGroup,
+    compss_barrier,
+    compss_open,
+    compss_wait_on,
+    runtime,
+    task,
+)
 from taskflow.drivers.simulated import Faults, StuckError
 from taskflow.model.errors import ExecutorDiedError, NotRunningError
 from tests.core import invariants
@@ -44,6 +54,12 @@ def square(x):
 def square_by_a_task(x):
     result = square(x)
     return (type(result).__name__, result)
+
+
+@task(path=FILE_IN, returns=1)
+def array_from(path):
+    with open(path, encoding="ascii") as file:
+        return np.full(50, int(file.read()))
 
 
 @task(returns=1)
@@ -231,3 +247,16 @@ def test_a_limit_on_pending_tasks_holds(simulate):
     futures = [square(x) for x in range(50)]
     assert session.engine.kernel.unfinished <= 10
     assert compss_wait_on(futures) == [x * x for x in range(50)]
+
+
+def test_a_result_made_from_a_file_is_not_made_again_from_another_content(simulate, tmp_path):
+    path = tmp_path / "input"
+    path.write_text("1")
+    session = simulate(workers=2, faults=Faults(inline_limit=100, steps=0))
+    result = array_from(path)
+    compss_barrier()
+    with compss_open(path, "w") as file:
+        file.write("2")
+    for number in list(session.engine.links):
+        session.engine.kill(number)
+    assert compss_wait_on(result)[0] == 1
