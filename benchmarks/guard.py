@@ -54,13 +54,13 @@ CHECKS = (
         "rate of no-op tasks over that of ProcessPoolExecutor",
         over=Probe("taskflow", "noop", _NOOP, "per_second"),
         under=Probe("processpool", "noop", _NOOP, "per_second"),
-        ratio=2.0,
+        ratio=4.0,
     ),
     Check(
         "round trip of ProcessPoolExecutor over a hop of a chain",
         over=Probe("processpool", "roundtrip", Size(300), "us"),
         under=Probe("taskflow", "chain", Size(500), "us"),
-        ratio=1.0,
+        ratio=3.0,
     ),
     Check(
         "time of ProcessPoolExecutor over ours to pass an array from task to task",
