@@ -119,7 +119,7 @@ def test_owned_path_goes_with_its_handle_and_takes_its_folder(tmp_path):
     owned = OwnedPath(str(path))
     assert str(owned) == str(path)
     del owned
-    assert os.listdir(tmp_path) == []
+        assert not path.exists()
 
 
 def test_owned_path_that_was_given_away_stays(tmp_path):

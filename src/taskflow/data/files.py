@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -117,11 +118,8 @@ class OwnedPath:
     def __del__(self) -> None:
         if self._keep or os.getpid() != self._process:  # in a forked child of the main program nothing ends
             return
-        try:
+        with contextlib.suppress(OSError):  # the run folder was removed first
             remove_any(self.path)
-            os.rmdir(os.path.dirname(self.path))
-        except OSError:
-            pass  # the run folder was removed first, or a task left something beside it: both end with the run
 
 
 def absolute(path: str | os.PathLike[str]) -> str:

@@ -140,6 +140,7 @@ class Engine:
         self.lock = threading.Lock()
         self.run_dir = run_dir
         self.files_dir = f"{run_dir}/files"
+        self._names: dict[str, int] = {}  # how often each base name has been used in it
         self.store = Store(segments, "m")
         self.snapshots = Snapshots(self.store)
         self.journal = journal
@@ -316,9 +317,22 @@ class Engine:
                 owned = os.path.basename(version.value.path) == name
                 return (N_PATH, P_DIRECT if owned else P_COPY, source, name, directory, False)
             return (N_PATH, P_COPY, source, name, directory, False)
-        target = f"{self.files_dir}/{task.writes[write].label}/{name}"
+        written = task.writes[write]
+        if direction is Direction.CONCURRENT and written.group is not None:
+            whole = written.group.version  # all members write one file
+            target = whole.__dict__.get("path") or whole.__dict__.setdefault("path", self._new_path(name))
+        else:
+            target = self._new_path(name)
         mode = {Direction.OUT: P_OUT, Direction.CONCURRENT: P_SHARED}.get(direction, P_INOUT)
         return (N_PATH, mode, source, target, directory, True)
+
+    def _new_path(self, name: str) -> str:
+        """A path of that base name that nothing has ever had.
+
+        Folders are shared by files of different names: a folder for each would cost more than the file.
+        """
+        number = self._names[name] = self._names.get(name, 0) + 1
+        return f"{self.files_dir}/{number}/{name}"
 
     # ------------------------------------------------------------------ entering reports
 

@@ -21,7 +21,7 @@ from taskflow.wire.messages import (
     P_COPY,
     P_DIRECT,
     P_INOUT,
-    P_OUT,
+    P_SHARED,
 )
 
 if TYPE_CHECKING:
@@ -112,13 +112,10 @@ class Call:
             return copy
         if mode == P_DIRECT:
             return str(source)
-        if _make_folder(os.path.dirname(target)) and mode in (P_OUT, P_INOUT):
-            remove_any(target)  # of an attempt that died
-        if mode == P_OUT:
-            pass
-        elif mode == P_INOUT:
+        self.interpreter.make_folder(os.path.dirname(target))
+        if mode == P_INOUT:
             copy_any(source, target, directory=directory)
-        else:
+        elif mode == P_SHARED:
             _share(source, target, directory=directory)
         return str(target)
 
@@ -155,17 +152,6 @@ class Call:
         self._sinks.clear()
         self.args.clear()
         self.kwargs.clear()
-
-
-def _make_folder(folder: str) -> bool:
-    """Make a version's folder; whether it was there already."""
-    try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        return True
-    except FileNotFoundError:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    return False
 
 
 def steps_text(path: tuple[Any, ...]) -> str:

@@ -68,6 +68,7 @@ class Interpreter:
         self.reports: deque[Report] = deque()
         self.journal_lines: list[bytes] = []
         self._scratch_folders: list[str] = []
+        self._folders: set[str] = set()
         self._untold: list[Report] = []
         self.report = Report(1, number, epoch)
         self.await_news: Callable[[float], None] = _no_news
@@ -328,6 +329,12 @@ class Interpreter:
                 if state == FILE:
                     return str(value)
         raise MissingInput(key)
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder of the run that outputs go to, if this executor has not seen to it before."""
+        if folder not in self._folders:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            self._folders.add(folder)
 
     def scratch_path(self, number: int, name: str) -> str:
         """A path of that base name in a scratch folder; ``number`` keeps equal names of one task apart."""
