@@ -112,14 +112,14 @@ def test_fingerprint_changes_with_the_file(tmp_path):
     assert fingerprint(str(path)) != before
 
 
-def test_owned_path_goes_with_its_handle_and_takes_its_folder(tmp_path):
+def test_owned_path_goes_with_its_handle(tmp_path):
     (tmp_path / "d1v2").mkdir()
     path = tmp_path / "d1v2" / "file"
     path.write_text("")
     owned = OwnedPath(str(path))
     assert str(owned) == str(path)
     del owned
-        assert not path.exists()
+    assert not path.exists()
 
 
 def test_owned_path_that_was_given_away_stays(tmp_path):
