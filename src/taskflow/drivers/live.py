@@ -41,7 +41,8 @@ SEND_AHEAD = 128  #: tasks that collect in an outbox before a submitting thread 
 PUMP_EVERY = 256  #: submissions after which the submitting thread looks for reports itself
 STALL_S = 0.005  #: silence of a busy executor after which queued tasks are taken back for idle ones
 MAX_STALL_S = 1.0  #: and at most so long, when asking has had no effect before
-MAX_RESTARTS_IN_A_ROW = 8  #: executors that may die one after the other without finishing a task
+SOON_S = 2.0  #: an executor that dies so soon after its start may not be able to live at all
+MAX_RESTARTS_IN_A_ROW = 8  #: executors that may die so, per executor wanted, before the session is ended
 
 
 class LiveLink(Link):
@@ -55,7 +56,7 @@ class LiveLink(Link):
         self.unsent = b""
         self.driven = False  # a waiting thread reads this socket, not the keeper
         self.eof = False
-        self.heard = monotonic()
+        self.started = self.heard = monotonic()
         self.patience = STALL_S  # grows with each time it was asked in vain
         self.control = Receiver(handle.control)
 
@@ -527,7 +528,8 @@ class LiveEngine(Engine):
                 "final": task.deaths > 0, "error": f"executor {how}",
             })  # fmt: skip
         link.handle.close()
-        self._barren_deaths += 1
+        if monotonic() - link.started < SOON_S:
+            self._barren_deaths += 1
         if self._barren_deaths > MAX_RESTARTS_IN_A_ROW * max(1, len(self.links)):
             raise ExecutorDiedError(f"executors die as soon as they are started: {error}")
         self._start_executor()
