@@ -150,6 +150,21 @@ def test_each_failure_is_told_once():
     assert world.kernel.unseen_failure() is None
 
 
+def test_failures_are_told_in_the_order_of_the_calls():
+    world = World(executors=4)
+    group = Group("group")
+    tasks = [world.call(groups=(group,)) for _ in range(4)]
+    for task in (tasks[2], tasks[0], tasks[3], tasks[1]):
+        world.fail(task)
+    for task in tasks:
+        failure = world.kernel.unseen_failure()
+        assert failure is world.kernel.unseen_failure(group)
+        assert failure.task_id == task.id
+        failure.seen = True
+    assert world.kernel.unseen_failure() is world.kernel.unseen_failure(group) is None
+    assert world.kernel.failures == group.failures == []
+
+
 def test_a_watch_is_noticed_when_its_version_is_made_or_failed():
     world = World(executors=1)
     for finish in (lambda task: world.done(task, 1), world.fail):

@@ -226,8 +226,9 @@ def compss_delete_object(*objects: Any) -> bool:
 
 
 def compss_barrier(no_more_tasks: bool = False) -> None:
-    """Wait for every task called so far. Raises the first failure that the program has not been told of.
+    """Wait for every task called so far.
 
+    Raises the first failure that the program has not been told of: first in the order of the calls.
     ``no_more_tasks=True`` also brings all files to their places and forgets tracked objects.
     """
     session = runtime.session

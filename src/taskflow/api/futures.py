@@ -35,13 +35,18 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
         return self.current
 
     def __del__(self) -> None:
-        state = self.current.state
+        try:
+            state = self.current.state
+        except AttributeError:  # never finished: see `__getattr__`
+            return
         if state == PENDING or state == HELD:
             session = runtime.session
             if session is not None:
                 session.engine.released.append(self.current)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "current"):
+            return "<Future of no task>"
         state = self.current.state
         word = "pending" if not state else "failed" if state == FAILED else "done"
         return f"<Future {self.current.label} of task {self.current.producer_id}, {word}>"
@@ -189,6 +194,8 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name == "current":  # made by __new__ alone; the message below would ask for it again, without end
+            raise AttributeError("this future belongs to no task: only the call of a task makes one that does")
         raise AttributeError(
             f"this is the future of task {self.current.producer_id}, not its value, and has no attribute {name!r}; "
             f"take the value first: x = compss_wait_on(x)"

@@ -205,7 +205,8 @@ def _exit_code(end: SystemExit) -> int:
     if end.code is None:
         return 0
     if isinstance(end.code, int):
-        return end.code
+        # Beyond 64 bits the interpreter takes -1; some versions (3.13.0) then stumble over it at their end.
+        return end.code if -(2**63) <= end.code < 2**63 else -1
     with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or nobody listens
         sys.stdout.flush()
         sys.stderr.write(f"{end.code}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+#: Beginnings of the file names of the import system. Before Python 3.11, a part of it that `-m` uses is not frozen.
+_IMPORT_SYSTEM = ("<frozen ", os.path.dirname(importlib.__file__) + os.sep)
 
 
 def show(error: BaseException, *, whole: bool = False) -> None:
@@ -37,7 +40,7 @@ def show(error: BaseException, *, whole: bool = False) -> None:
 def user_part(trace: TracebackType | None) -> TracebackType | None:
     """Unlink the entries of the runtime, and those of the import system before the user's first."""
     kept = [entry for entry in _entries(trace) if not entry.tb_frame.f_code.co_filename.startswith(_PACKAGE)]
-    while kept and kept[0].tb_frame.f_code.co_filename.startswith("<frozen "):
+    while kept and kept[0].tb_frame.f_code.co_filename.startswith(_IMPORT_SYSTEM):
         del kept[0]
     if not kept:
         return None

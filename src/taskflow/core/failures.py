@@ -110,14 +110,15 @@ class Failing(Placing):
             self._after(task)
 
     def unseen_failure(self, group: Group | None = None) -> Failure | None:
-        """The first failure (of the group, or of all) that the main program has not been told of."""
+        """The first failure (of the group, or of all) that the main program has not been told of.
+
+        First in the order of the calls, as in a sequential run: which one came first in time is chance.
+        """
         failures = self.failures if group is None else group.failures
-        while failures:
-            failure = failures[0]
-            if not failure.seen:
-                return failure
+        while failures and failures[0].seen:
             failures.pop(0)
-        return None
+        unseen = [failure for failure in failures if not failure.seen]
+        return min(unseen, key=lambda failure: failure.task_id, default=None)
 
     def abandon(self, error: BaseException) -> None:
         """The run is over: whatever has not ended failed with the error, so that nobody waits for it in vain."""
