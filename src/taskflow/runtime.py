@@ -312,7 +312,7 @@ class Session:
             version.value = datum.path
 
     def bring_back_all(self) -> None:
-        """At the end: every file that tasks wrote to its place. Failed versions leave the user's file as it was."""
+        """At the end: every finished file to its place. A failed version leaves the user's file alone."""
         problems: list[str] = []
         for datum in list(self.files.values()):
             version = datum.current
@@ -339,11 +339,11 @@ class Session:
             return
         kernel = self.engine.kernel
         try:
-            if not cancel:
-                try:
+            try:
+                if not cancel:
                     self.barrier("end")
-                finally:
-                    self.bring_back_all()
+            finally:
+                self.bring_back_all()  # what is finished is the user's, however the program ends
         except BaseException:
             code = code or 1
             raise

@@ -101,7 +101,7 @@ def test_argument_is_named_by_its_place_in_the_call(path):
     assert "train" in str(caught.value)
     assert caught.value.path == f"{path}.model.lock"
     assert isinstance(caught.value, TypeError)
-    assert isinstance(caught.value.__cause__, Exception)
+    assert caught.value.__cause__ is None  # its text says it all; the pickler's frames would not help
 
 
 def test_parameter_is_named_too():

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-RUNTIME_FRAMES = ("taskflow/", "runpy", "runtask", "<frozen", "concurrent/futures")
+RUNTIME_FRAMES = ("/src/taskflow/", "cloudpickle", "runpy", "runtask", "<frozen", "concurrent/futures")
 
 
 def frames(text):

@@ -67,6 +67,8 @@ class Plan:
                 self.required.add(name)
         if self.takes_keywords:
             self.by_name = {**annotations, **self.by_name}
+        self._annotated = set(annotations)
+        self._self_direction = self_direction
         is_method = "." in self.name and not self.name.rpartition(".")[0].endswith("<locals>")
         if is_method and self.positional[:1] == ["self"] and "self" not in annotations:
             self.by_name["self"] = Parameter(direction=self_direction)
@@ -105,6 +107,13 @@ class Plan:
                 kwargs[name] = default
         return args, kwargs
 
+    def become_method(self) -> None:
+        """The function turned out to be an instance method: its first parameter, whatever its name, is the object."""
+        if self.positional and self.positional[0] not in self._annotated:
+            self.by_name[self.positional[0]] = Parameter(direction=self._self_direction)
+            self.by_position = [self.by_name[name] for name in self.positional]
+            self.plain = self.plain and _is_plain_parameter(self.by_position[0])
+
     def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Raise TypeError, as a plain call would, if the arguments do not fit the signature."""
         count = len(args)
@@ -113,7 +122,7 @@ class Plan:
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{self.name}() {error}") from None
+            raise TypeError(f"{self.name}() {error}; it is defined as {self.name}{self.signature}") from None
 
     def arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The call's arguments by name, defaults included."""
@@ -161,7 +170,7 @@ class Binder:
             try:
                 node = self._node(value, parameter, name)
             except SerializationError as error:
-                raise self._cannot_travel(error, name, f"args[{position}]") from error
+                raise self._cannot_travel(error, name, f"args[{position}]") from None
             if node[0] == N_VALUE:
                 plain[position] = node[1]
             else:
@@ -174,7 +183,7 @@ class Binder:
                 try:
                     node = self._node(value, plan.by_name.get(name, PLAIN), name)
                 except SerializationError as error:
-                    raise self._cannot_travel(error, name, f"kwargs[{name!r}]") from error
+                    raise self._cannot_travel(error, name, f"kwargs[{name!r}]") from None
                 if node[0] == N_VALUE:
                     plain_keywords[name] = node[1]
                 else:

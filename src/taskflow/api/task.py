@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import types
 import warnings
@@ -54,7 +55,9 @@ class TaskFunction:
         self_direction = parse_annotation(target_direction, f"target_direction of task {name}").direction
         varargs = parse_annotation(varargs_type, f"varargs_type of task {name}")
         parsed = {
-            parameter: parse_annotation(annotation, f"parameter {parameter!r} of task {name}")
+            parameter: parse_annotation(
+                annotation, f"parameter {parameter!r} of task {name}{_suggest(parameter, function)}"
+            )
             for parameter, annotation in (annotations or {}).items()
         }
         self._plan = Plan(function, parsed, varargs, self_direction)
@@ -66,6 +69,7 @@ class TaskFunction:
         self.priority = bool(priority)
         self._record: FunctionRecord | None = None
         self._session: runtime.Session | None = None
+        self._watched: list[tuple[dict[str, Any], str, Any]] = []  # globals that its code was sent with
         self._quick = 0  # 1 + number of results, when a plain call needs no binding
 
     def _check_annotations(self, parsed: dict[str, Parameter]) -> None:
@@ -96,6 +100,11 @@ class TaskFunction:
             self._returns_lazily = parse_returns(None, self.__taskflow_function__)
         return self._returns_lazily
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Called when the class body it was defined in ends: this is an instance method."""
+        if self._plan.name == f"{owner.__qualname__}.{name}":
+            self._plan.become_method()
+
     def __repr__(self) -> str:
         return f"<task function {self._plan.name}>"
 
@@ -109,7 +118,7 @@ class TaskFunction:
         session = runtime.session
         if session is None:
             return self._call_plainly(args, kwargs)
-        if session is not self._session:
+        if session is not self._session or (self._watched and self._is_outdated()):
             self._join(session)
         quick = self._quick
         plan = self._plan
@@ -201,6 +210,8 @@ class TaskFunction:
             -1 if count is None else count, self._definition(),
         )  # fmt: skip
         session.register(record)
+        if self._record is not None and session is self._session:
+            record.mean_s = self._record.mean_s
         self._record = record
         self._session = session
         quick = self._plan.plain and count in (0, 1) and not returns.classes and not self.priority
@@ -215,12 +226,17 @@ class TaskFunction:
         except SerializationError as error:
             raise SerializationError(
                 f"the code of task {self._plan.name} cannot be sent to executors: {error}"
-            ) from error
+            ) from None
+        self._watched = _referenced_globals(function)
         if encoded.futures:
             raise SerializationError(
                 f"task {self._plan.name} refers to a future in a global or enclosing variable; pass it as an argument"
             )
         return ("value", encoded.blob())
+
+    def _is_outdated(self) -> bool:
+        """Whether the program has rebound a global that the code was sent with (a helper edited in a notebook)."""
+        return any(scope.get(name, _ABSENT) is not value for scope, name, value in self._watched)
 
     def _is_importable(self) -> bool:
         """Whether executors find this function under its module and qualified name."""
@@ -243,6 +259,47 @@ class TaskFunction:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["function"], **state["declared"])  # type: ignore[misc]
+
+
+def _suggest(name: str, function: Any) -> str:
+    """For an argument of the decorator that is no parameter of the function: what may have been meant."""
+    import difflib
+
+    parameters = inspect.signature(function).parameters
+    if name in parameters or any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
+        return ""
+    known = [*parameters, "returns", "priority", "target_direction", "varargs_type"]
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (which has no such parameter{f'; did you mean {close[0]}?' if close else ''})"
+
+
+_ABSENT = object()
+
+
+def _referenced_globals(function: Any) -> list[tuple[dict[str, Any], str, Any]]:
+    """The globals that a function of the main program uses, itself or through other functions of it.
+
+    Each as (scope, name, value). A value changed in place, such as a list that grows, is not noticed by this.
+    """
+    found: list[tuple[dict[str, Any], str, Any]] = []
+    pending = [function]
+    seen: set[int] = set()
+    while pending:
+        current = pending.pop()
+        current = getattr(current, "__taskflow_function__", current)
+        if not isinstance(current, types.FunctionType) or id(current) in seen or current.__module__ != "__main__":
+            continue
+        seen.add(id(current))
+        codes = [current.__code__]
+        while codes:
+            code = codes.pop()
+            codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+            for name in code.co_names:
+                value = current.__globals__.get(name, _ABSENT)
+                if value is not _ABSENT and not isinstance(value, types.ModuleType):
+                    found.append((current.__globals__, name, value))
+                    pending.append(value)
+    return found
 
 
 def _blank() -> TaskFunction:

@@ -102,8 +102,8 @@ def encode(value: Any, path: str, tracked: Tracked | None = None) -> Encoded:
             pickler(stream, protocol=5, buffer_callback=pickled.append).dump(value)
             header = stream.getvalue()
         buffers = [buffer.raw() for buffer in pickled]
-    except Exception as error:
-        raise _explain(value, path, error) from error
+    except Exception as error:  # noqa: BLE001  whatever it is, the value cannot travel
+        raise _explain(value, path, error) from None
     finally:
         state.collected, state.tracked = previous
     return Encoded(header, buffers, futures)

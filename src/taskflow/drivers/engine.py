@@ -128,6 +128,17 @@ class ReadersLatch:
 AnyLatch = Latch | QuietLatch | BelowLatch | ReadersLatch
 
 
+def _joined(output: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Neighbours of one stream in one piece: a notebook makes a message of each."""
+    pieces: list[tuple[int, list[str]]] = []
+    for stream, text in output:
+        if pieces and pieces[-1][0] == stream:
+            pieces[-1][1].append(text)
+        else:
+            pieces.append((stream, [text]))
+    return [(stream, "".join(texts)) for stream, texts in pieces]
+
+
 def _discard(stream: int, text: str) -> None:
     """Where printed text goes before anybody has said where."""
 
@@ -345,7 +356,7 @@ class Engine:
             return
         if number:
             link.received = number
-        for stream, text in output:
+        for stream, text in _joined(output):
             self.output(stream, text)
         for function_id, (count, seconds) in costs.items():
             kernel.learnt(self.functions[function_id], count, seconds)

@@ -209,7 +209,7 @@ class Interpreter:
                 try:
                     outputs.append(self._output(results, index, (task_id, index), durable=durable))
                 except SerializationError as error:
-                    raise error.moved("result", f"result[{index}]" if returns > 1 else "result") from error.__cause__
+                    raise error.moved("result", f"result[{index}]" if returns > 1 else "result") from None
             call.check_untouched()
             for container, position, target, path in call.outputs():
                 key = (task_id, len(outputs))
@@ -217,7 +217,7 @@ class Interpreter:
                     try:
                         outputs.append(self._output(container, position, key, durable=durable))
                     except SerializationError as error:
-                        raise error.moved("result", steps_text(path)) from error.__cause__
+                        raise error.moved("result", steps_text(path)) from None
                 else:
                     if not os.path.lexists(target):
                         raise MissingOutputError(self._not_made(function_id, target))  # noqa: TRY301
