@@ -81,7 +81,8 @@ def check_counts(tasks):
             versions[id(version)] = version
         for version in {id(version): version for version in task.reads}.values():
             waits += sum(1 for waiter in version.waiters or () if waiter is task)
-            assert version.state in (PENDING, HELD) or not any(waiter is task for waiter in version.waiters or ())
+            waiting = any(waiter is task for waiter in version.waiters or ())
+            assert version.state in (PENDING, HELD) or not waiting, f"{task} still waits for {version}"
         assert task.missing == waits, f"{task} waits in {waits} places: {list(task.reads)}"
         if task.state == WAITING and not task.missing:
             assert task.exclusive is not None, f"{task} waits for nothing"

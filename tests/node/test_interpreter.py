@@ -236,7 +236,7 @@ def test_array_that_its_last_reader_may_use_up_is_not_copied(executor):
     assert executor.report.consumed == [(1, 0)]
 
 
-def test_array_that_others_read_too_is_published_first(executor):
+def test_array_that_others_read_too_is_copied_and_the_second_time_published(executor):
     run(executor, lambda: np.zeros(1000), task_id=1)
 
     def add(a):
@@ -244,6 +244,9 @@ def test_array_that_others_read_too_is_published_first(executor):
         return float(a.sum())
 
     assert run(executor, add, (0, (N_LOCAL, (1, 0), False, False)), task_id=2) == [(VALUE, 1000.0)]
+    assert executor.held[1, 0].sum() == 0
+    assert not executor.report.published
+    assert run(executor, add, (0, (N_LOCAL, (1, 0), False, False)), task_id=3) == [(VALUE, 1000.0)]
     assert executor.store.read(executor.report.published[1, 0]).sum() == 0
 
 

@@ -241,6 +241,8 @@ class Failing(Placing):
         if version.state == HELD:
             version.state = GONE
             version.value = None
+            if version.waiters:
+                self._recover(version)  # a task that runs again for lost results has asked for it meanwhile
 
     def published(self, version: Version, segment: Any) -> None:
         """A held version is now in a shared segment."""

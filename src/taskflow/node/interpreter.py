@@ -69,6 +69,7 @@ class Interpreter:
         self.journal_lines: list[bytes] = []
         self._scratch_folders: list[str] = []
         self._folders: set[str] = set()
+        self._copied: set[Key] = set()  # held results of which a reader has had a copy
         self._untold: list[Report] = []
         self.report = Report(1, number, epoch)
         self.await_news: Callable[[float], None] = _no_news
@@ -97,6 +98,7 @@ class Interpreter:
             self.held.pop(key, None)
             self.shared.pop(key, None)
             self.movable.discard(key)
+            self._copied.discard(key)
 
     def publish(self, keys: list[Key]) -> None:
         """Put held results into shared segments."""
@@ -301,7 +303,11 @@ class Interpreter:
                 self.movable.discard(key)
                 self.shared.pop(key, None)
                 return self.held.pop(key), True
-            # Others will read it too: publish it, and let this reader have the original.
+            if key not in self._copied:
+                # Others may read it too. A copy on the heap costs a third of publishing it.
+                self._copied.add(key)
+                return self.held[key].copy(order="K"), False
+            # They do: publish it, so that readers from now on need no copy, and let this one have the original.
             return self._publish(key), False
         if key in self.shared:
             return self.store.read(self.shared[key]), False
