@@ -14,6 +14,11 @@ THREAD_VARIABLES = (
 )  # fmt: skip
 
 
+#: Have the C library keep the memory of large arrays that a task has let go of, up to 128 MiB at the end of its heap,
+#: for the next task: fresh memory from the system costs more than most computations on it. The user's settings win.
+MEMORY_VARIABLES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
+
+
 class Zygote:
     """A zygote process and our end of its socket (see `node.zygote`). What it writes is kept in memory."""
 
@@ -22,6 +27,8 @@ class Zygote:
         environment = dict(os.environ)
         for variable in THREAD_VARIABLES:
             environment.setdefault(variable, "1")
+        for variable, value in MEMORY_VARIABLES.items():
+            environment.setdefault(variable, value)
         package_parent = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
         environment["PYTHONPATH"] = os.pathsep.join([package_parent, *filter(None, [environment.get("PYTHONPATH")])])
         code = f"from taskflow.node.zygote import main; main({far.fileno()})"
