@@ -69,7 +69,6 @@ class Session:
         from taskflow import preparation
 
         self.workers = workers or preparation.usable_cores()
-        self.thread = threading.get_ident()
         argv = list(sys.argv if argv is None else argv)
         self.id, self.run_dir = preparation.make_run_dir(run_dir, argv)
         segments = preparation.make_segment_folder(self.id)

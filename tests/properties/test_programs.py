@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import taskflow
 from taskflow import runtime
-from taskflow.api import binding, functions
+from taskflow.api import binding
 from taskflow.drivers.simulated import Faults
 from tests.core import invariants
 from tests.properties.programs import Run, programs
@@ -61,7 +61,6 @@ rough = st.builds(
 def small_segments(monkeypatch):
     """Have arguments of some hundred bytes go through segments, as results do with `inline_limit`."""
     monkeypatch.setattr(binding, "INLINE_LIMIT", 200)
-    monkeypatch.setattr(functions, "INLINE_LIMIT", 200)
 
 
 def folder_of(base, name):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from taskflow.api.futures import Future
 from taskflow.core.graph import BLOB, FILE, SEGMENT, VALUE, Datum, Task, Version
 from taskflow.data.files import absolute, remove_any
-from taskflow.data.serialization import FIXED_TYPES, INLINE_LIMIT, Encoded, encode, is_plain
+from taskflow.data.serialization import FIXED_TYPES, INLINE_LIMIT, encode, is_plain
 from taskflow.data.store import Segment
 from taskflow.model.errors import SerializationError
 from taskflow.model.parameters import Direction, Kind, Parameter
@@ -275,10 +275,6 @@ class Binder:
             return (N_BLOB, encoded.blob(), hidden, False)
         return (N_SEGMENT, self.session.engine.snapshots.segment_of(value, encoded), hidden, False)
 
-    def _segment(self, encoded: Encoded) -> Segment:
-        store = self.session.engine.store
-        return Segment(store.directory, store.write(encoded))
-
     def _new_datum(self, state: int, value: Any) -> Datum:
         number = next(self.session.datum_ids)
         version = Version(number)
@@ -288,19 +284,15 @@ class Binder:
 
     def _root(self, value: Any, name: str) -> Datum:
         """A datum whose first version is the main program's object as it is now."""
-        if is_plain(value):
-            return self._new_datum(VALUE, value)
-        encoded = encode(value, name, self.session.registry)
-        if encoded.futures:
-            # Its value is only complete once the tasks behind these futures have ended: a task puts it together.
-            from taskflow.api.task import assembled
+        found = stored(self.session, value, name)
+        if found is not None:
+            return self._new_datum(*found)
+        # Its value is only complete once the tasks behind the futures in it have ended: a task puts it together.
+        from taskflow.api.task import assembled
 
-            datum = assembled(value)
-            assert isinstance(datum, Datum)
-            return datum
-        if encoded.nbytes < INLINE_LIMIT:
-            return self._new_datum(BLOB, encoded.blob())
-        return self._new_datum(SEGMENT, self._segment(encoded))
+        datum = assembled(value)
+        assert isinstance(datum, Datum)
+        return datum
 
     # ------------------------------------------------------------------ collections
 
@@ -398,6 +390,22 @@ class Binder:
             if self.task.deletes is None:
                 self.task.deletes = []
             self.task.deletes.append(datum.path)
+
+
+def stored(session: Session, value: Any, name: str) -> tuple[int, Any] | None:
+    """Store an object of the main program as it is now: state and value of its version. None if it contains futures.
+
+    Raises SerializationError.
+    """
+    if is_plain(value):
+        return VALUE, value
+    encoded = encode(value, name, session.registry)
+    if encoded.futures:
+        return None
+    if encoded.nbytes < INLINE_LIMIT:
+        return BLOB, encoded.blob()
+    store = session.engine.store
+    return SEGMENT, Segment(store.directory, store.write(encoded))
 
 
 def _noun(parameter: Parameter) -> str:

@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from taskflow import runtime
+from taskflow.api.binding import stored
 from taskflow.api.futures import Future
-from taskflow.core.graph import BLOB, FILE, SEGMENT, VALUE, Datum, Version
+from taskflow.core.graph import FILE, Datum, Version
 from taskflow.data.files import absolute, remove_any
-from taskflow.data.serialization import INLINE_LIMIT, encode, is_plain
-from taskflow.data.store import Segment
+from taskflow.data.serialization import is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,8 +93,7 @@ def _collect(session: Session, value: Any, found: list[Datum]) -> None:
         if datum is not None:
             found.append(datum)
             return
-    kind = type(value)
-    if kind is list or kind is tuple or isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)):
         cells = bool(registry) and registry.has_cells(value)
         for place, item in enumerate(value):
             cell = registry.find_cell(value, place, item) if cells else None
@@ -177,21 +176,13 @@ def put(value: T) -> Future[T]:
     Useful for large objects of the main program. The value is taken as it is now. Raises SerializationError.
     """
     session = runtime.require()
-    number = next(session.datum_ids)
-    version = Version(number)
-    if is_plain(value):
-        version.state, version.value = VALUE, value
-    else:
-        encoded = encode(value, "value", session.registry)
-        if encoded.futures:
-            from taskflow.api.task import assembled
+    found = stored(session, value, "value")
+    if found is None:
+        from taskflow.api.task import assembled
 
-            return assembled(value)  # type: ignore[no-any-return]
-        if encoded.nbytes < INLINE_LIMIT:
-            version.state, version.value = BLOB, encoded.blob()
-        else:
-            store = session.engine.store
-            version.state, version.value = SEGMENT, Segment(store.directory, store.write(encoded))
+        return assembled(value)  # type: ignore[no-any-return]
+    version = Version(next(session.datum_ids))
+    version.state, version.value = found
     return Future(version)
 
 

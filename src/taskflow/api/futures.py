@@ -30,10 +30,6 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
 
     # No __init__ of concurrent.futures.Future: a lock and a list per task would cost more than the task.
 
-    @property
-    def _version(self) -> Version:
-        return self.current
-
     def __del__(self) -> None:
         try:
             state = self.current.state

@@ -200,10 +200,7 @@ class Failing(Placing):
             if version.state != PENDING or (version.waiters is not None and task in version.waiters):
                 continue
             task.missing += 1
-            if version.waiters is None:
-                version.waiters = [task]
-            else:
-                version.waiters.append(task)
+            version.add_waiter(task)
         if not task.missing:
             if task.exclusive is not None and all(group.busy is task for group, _ in task.exclusive):
                 for group, _ in task.exclusive:

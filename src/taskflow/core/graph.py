@@ -97,6 +97,13 @@ class Version:
             version.index = index
         return version
 
+    def add_waiter(self, waiter: Task | Watch) -> None:
+        """Have a task or a watch told when the version is there."""
+        if self.waiters is None:
+            self.waiters = [waiter]
+        else:
+            self.waiters.append(waiter)
+
     @property
     def label(self) -> str:
         """The name users know from graphs and logs, e.g. ``d3v2``."""

@@ -97,10 +97,7 @@ class Master(Failing):
                     return
             if not state:
                 missing += 1
-                if version.waiters is None:
-                    version.waiters = [task]
-                else:
-                    version.waiters.append(task)
+                version.add_waiter(task)
         task.missing = missing
         if not missing:
             self._make_ready(task)
@@ -284,10 +281,7 @@ class Master(Failing):
         """Have the watch noticed when the version has been made or failed; False if it has already."""
         if version.state:
             return False
-        if version.waiters is None:
-            version.waiters = [watch]
-        else:
-            version.waiters.append(watch)
+        version.add_waiter(watch)
         return True
 
     def cancel_pending(self) -> list[int]:

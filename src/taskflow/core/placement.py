@@ -272,10 +272,7 @@ class Placing:
             if version.state == HELD and (version.value.executor is not executor or version.key in self.publishing):
                 self._request(version)
                 task.missing += 1
-                if version.waiters is None:
-                    version.waiters = [task]
-                else:
-                    version.waiters.append(task)
+                version.add_waiter(task)
 
     def _request(self, version: Version) -> None:
         key = version.key

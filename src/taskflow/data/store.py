@@ -93,16 +93,20 @@ class Store:
             os.close(descriptor)
         return (name, len(encoded.header), tuple(spans), position)
 
+    def map(self, name: str, size: int) -> mmap.mmap:
+        """A new private mapping of a segment."""
+        file = os.open(f"{self.directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return mmap.mmap(file, size, access=mmap.ACCESS_COPY)
+        finally:
+            os.close(file)
+
     def read(self, descriptor: Descriptor, hidden: Sequence[Any] = ()) -> Any:
         """Map a segment and rebuild its value; arrays are views of the private mapping, and writable."""
         name, header_length, spans, size = descriptor
         mapping = self._mappings.find(name) if self._mappings is not None else None
         if mapping is None:
-            file = os.open(f"{self.directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                mapping = mmap.mmap(file, size, access=mmap.ACCESS_COPY)
-            finally:
-                os.close(file)
+            mapping = self.map(name, size)
             if self._mappings is not None:
                 self._mappings.keep(name, mapping)
         view = memoryview(mapping)
@@ -140,11 +144,7 @@ class Snapshots:
             reference = weakref.ref(value, functools.partial(self._forget, identity))
         except TypeError:
             return segment
-        file = os.open(f"{store.directory}/{segment.descriptor[0]}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            mapping = mmap.mmap(file, segment.nbytes, access=mmap.ACCESS_COPY)
-        finally:
-            os.close(file)
+        mapping = store.map(segment.descriptor[0], segment.nbytes)
         self._known.pop(identity, None)
         self._known[identity] = (reference, encoded.header, segment, mapping)
         if len(self._known) > self.LIMIT:

@@ -28,6 +28,7 @@ from typing import Any
 
 from taskflow.data.store import Store
 from taskflow.node.interpreter import Interpreter
+from taskflow.node.report import notice
 from taskflow.wire.channel import Receiver, pack, receive_exactly
 from taskflow.wire.messages import C_RECALL
 
@@ -195,7 +196,7 @@ class ExecutorProcess:
         lines = self.interpreter.journal_lines
         if lines:
             with contextlib.suppress(OSError), self._send_lock:
-                self.data.sendall(pack((0, {}, {}, [], [], {}, [], [], {}, b"\n".join(lines), [])))
+                self.data.sendall(pack(notice(journal=b"\n".join(lines))))
 
     def _look(self) -> None:
         """See without waiting whether the master has said something."""
@@ -251,7 +252,7 @@ class ExecutorProcess:
             interpreter.define([function])
             self.page[0] = 0
         if movable:
-            interpreter.movable.update(key for key in movable)
+            interpreter.movable.update(movable)
         if ack or drops:
             self.queue.append([ack, drops])  # in order: tasks queued before may still use what is let go
         if publish:
@@ -271,7 +272,7 @@ class ExecutorProcess:
         report = self.interpreter.report
         output, report.output = report.output, []
         with self._send_lock:
-            self.data.sendall(pack((0, {}, {}, [], [], {}, [], [], {}, b"", output)))
+            self.data.sendall(pack(notice(output=output)))
         self._last_sent = monotonic()
 
     # ------------------------------------------------------------------ control thread

@@ -75,3 +75,8 @@ class Report:
         return not (
             self.ids or self.failed or self.skipped or self.published or self.gone or self.consumed or self.output
         )
+
+
+def notice(*, journal: bytes = b"", output: list[tuple[int, str]] | None = None) -> tuple[Any, ...]:
+    """A message that reports no task: lines for the journal, or what was printed."""
+    return (0, {}, {}, [], [], {}, [], [], {}, journal, output or [])
