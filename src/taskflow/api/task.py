@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from taskflow import runtime
 from taskflow.api.binding import Binder, Plan
 from taskflow.api.futures import Future
+from taskflow.api.options import TaskOptions
 from taskflow.api.returns import Returns, parse_returns
 from taskflow.core.graph import Task as TaskRecord
 from taskflow.core.graph import Version
@@ -22,6 +23,8 @@ from taskflow.model.parameters import Direction, Parameter, parse_annotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from taskflow.api.options import Layer
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -44,6 +47,7 @@ class TaskFunction:
         target_direction: Parameter | Direction = Direction.INOUT,
         varargs_type: Any = Direction.IN,
         annotations: dict[str, Any] | None = None,
+        options: TaskOptions | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.__taskflow_function__ = function
@@ -67,7 +71,10 @@ class TaskFunction:
             self._returns_lazily = parse_returns(returns, function)
             self._track_same(self._returns_lazily)
         self.priority = bool(priority)
+        self.options = options or TaskOptions()
+        self.layers: list[Layer] = []
         self._record: FunctionRecord | None = None
+        self._variants: dict[tuple[Any, ...], FunctionRecord] = {}  # records of calls that differ from the usual
         self._session: runtime.Session | None = None
         self._watched: list[tuple[dict[str, Any], str, Any]] = []  # globals that its code was sent with
         self._quick = 0  # 1 + number of results, when a plain call needs no binding
@@ -105,6 +112,15 @@ class TaskFunction:
         if self._plan.name == f"{owner.__qualname__}.{name}":
             self._plan.become_method()
 
+    def changed(self) -> None:
+        """The options or the layers were changed: the next call makes them known to the session."""
+        self._session = None
+
+    @property
+    def plan(self) -> Plan:
+        """The function's signature and annotations, compiled."""
+        return self._plan
+
     def __repr__(self) -> str:
         return f"<task function {self._plan.name}>"
 
@@ -117,6 +133,8 @@ class TaskFunction:
         """Submit a task, or call the function if there is no session."""
         session = runtime.session
         if session is None:
+            if self.layers:
+                return self._layered(self._call_plainly_with, args, kwargs)
             return self._call_plainly(args, kwargs)
         if session is not self._session or (self._watched and self._is_outdated()):
             self._join(session)
@@ -151,7 +169,18 @@ class TaskFunction:
             else:
                 session.submit_plain(task)
             return None if version is None else Future(version)
+        if self.layers:
+            return self._layered(lambda *args, **kwargs: self._call_fully(session, args, kwargs, frame), args, kwargs)
         return self._call_fully(session, args, kwargs, frame)
+
+    def _layered(self, submit: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call through the layers, the last one added first: it is the topmost decorator."""
+        for layer in self.layers:
+            submit = functools.partial(_through, layer, self, submit)
+        return submit(*args, **kwargs)
+
+    def _call_plainly_with(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call_plainly(args, kwargs)
 
     def _call_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if kwargs:
@@ -209,12 +238,15 @@ class TaskFunction:
             code.co_filename if code else "?", code.co_firstlineno if code else 0,
             -1 if count is None else count, self._definition(),
         )  # fmt: skip
+        record.policy = self.options.on_failure
+        record.time_out = self.options.time_out
         session.register(record)
         if self._record is not None and session is self._session:
             record.mean_s = self._record.mean_s
         self._record = record
         self._session = session
-        quick = self._plan.plain and count in (0, 1) and not returns.classes and not self.priority
+        self._variants = {}
+        quick = self._plan.plain and count in (0, 1) and not returns.classes and not self.priority and not self.layers
         self._quick = 1 + (count or 0) if quick else 0
 
     def _definition(self) -> tuple[Any, ...]:
@@ -255,10 +287,16 @@ class TaskFunction:
     def __reduce__(self) -> Any:
         if self._is_importable():
             return _by_reference, (self.__taskflow_function__.__module__, self.__taskflow_function__.__qualname__)
-        return _blank, (), {"function": self.__taskflow_function__, "declared": self._declared}
+        state = {"function": self.__taskflow_function__, "declared": self._declared, "options": self.options}
+        return _blank, (), {**state, "layers": self.layers}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["function"], **state["declared"])  # type: ignore[misc]
+        self.__init__(state["function"], **state["declared"], options=state["options"])  # type: ignore[misc]
+        self.layers = state["layers"]
+
+
+def _through(layer: Layer, task: TaskFunction, submit: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return layer(task, submit, args, kwargs)
 
 
 def _suggest(name: str, function: Any) -> str:
