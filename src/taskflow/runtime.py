@@ -175,13 +175,14 @@ class Session:
         return self._wait(Latch(versions), timeout)
 
     def _note_sync(self, what: str, versions: Sequence[Version] | None) -> None:
-        record: dict[str, Any] = {"e": "sync", "t": self.engine.now_us(), "what": what}
+        engine = self.engine
+        ids: list[int] | None = None
         if versions is not None:
-            record["tasks"] = [version.producer_id for version in versions[:1000] if version.producer_id]
-            if not record["tasks"]:
+            ids = [version.producer_id for version in versions[:1000] if version.producer_id]
+            if not ids:
                 return
-        with self.engine.lock:
-            self.journal.write(record)
+        with engine.lock:
+            self.journal.synced(engine.now_us(), what, ids)
 
     def value_of(self, version: Version) -> Any:
         """The value of a version that is there. Raises the task's exception if it failed."""
@@ -246,7 +247,7 @@ class Session:
         if group is None:
             return
         with self.engine.lock:
-            self.journal.write({"e": "sync", "t": self.engine.now_us(), "what": "barrier_group", "tasks": []})
+            self.journal.synced(self.engine.now_us(), "barrier_group", ())
         self._wait(QuietLatch(group))
         failure = self.engine.kernel.unseen_failure(group)
         if failure is not None:

@@ -43,6 +43,7 @@ STALL_S = 0.005  #: silence of a busy executor after which queued tasks are take
 MAX_STALL_S = 1.0  #: and at most so long, when asking has had no effect before
 SOON_S = 2.0  #: an executor that dies so soon after its start may not be able to live at all
 MAX_RESTARTS_IN_A_ROW = 8  #: executors that may die so, per executor wanted, before the session is ended
+_SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
 class LiveLink(Link):
@@ -195,7 +196,7 @@ class LiveEngine(Engine):
             link.unsent += data
             return
         try:
-            sent = link.data.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            sent = link.data.send(data, _SEND_FLAGS)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -209,8 +210,10 @@ class LiveEngine(Engine):
         events = 0 if link.driven else select.EPOLLIN
         if link.unsent:
             events |= select.EPOLLOUT
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self.poller.modify(link.data, events)
+        except (OSError, ValueError):
+            pass  # it has been closed: that, too, is noticed elsewhere
 
     # ------------------------------------------------------------------ the keeper
 

@@ -24,7 +24,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 VERSION = 1
 FILE_NAME = "journal.jsonl"
@@ -136,10 +136,17 @@ class Journal:
             self._size = BUFFER_SIZE  # the next write is one too many, and says so
 
     def _end_run(self) -> None:
-        record = {"e": "tasks", "t": self._run_t, "fn": self._run_fn}
-        record |= {"first": self._run_first, "count": self._run_next - self._run_first}
+        # Formatted by hand, as `synced`: a program that waits for each task writes one of each per task.
+        line = b'{"e":"tasks","t":%d,"fn":%d,"first":%d,"count":%d}' % (
+            self._run_t, self._run_fn, self._run_first, self._run_next - self._run_first
+        )  # fmt: skip
         self._run_fn = self._run_next = -1
-        self.write(record)
+        self.write_raw(line)
+
+    def synced(self, t: int, what: str, task_ids: Sequence[int] | None) -> None:
+        """Note that the main program waits for these tasks (None: for all so far)."""
+        tasks = "" if task_ids is None else f',"tasks":[{",".join(map(str, task_ids))}]'
+        self.write_raw(f'{{"e":"sync","t":{t},"what":"{what}"{tasks}}}'.encode())
 
     def _drain(self) -> None:
         self._check_open()
