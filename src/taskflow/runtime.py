@@ -15,6 +15,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from taskflow import finder
 from taskflow._version import __version__
 from taskflow.core.graph import FAILED, FILE, GONE, HELD, SEGMENT, VALUE, Datum, Failure, Group, Version
 from taskflow.data.files import OwnedPath, absolute, move_into_place
@@ -82,6 +83,7 @@ class Session:
             "argv": argv,
             "cwd": os.getcwd(),
             "scratch": f"{self.run_dir}/scratch",
+            "pycompss": finder.in_front(),
             "zygote": zygote,
         }
         try:

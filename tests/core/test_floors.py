@@ -13,13 +13,14 @@ SOURCE = Path(taskflow.__file__).parent
 #: the cli.
 FLOORS = {
     "_version": (),
+    "finder": (),
     "model": (),
     "core": ("model",),
     "wire": ("model",),
     "data": ("core", "model"),
     "cluster": ("model",),
     "observe": ("model",),
-    "node": ("core", "data", "model", "wire"),
+    "node": ("core", "data", "finder", "model", "wire"),
     "runners": ("data", "model", "node"),
     "launch": ("cluster", "model", "wire"),
     "drivers": ("core", "data", "launch", "model", "node", "observe", "wire"),
@@ -31,6 +32,7 @@ FLOORS = {
         "core",
         "data",
         "drivers",
+        "finder",
         "interrupts",
         "launch",
         "model",
@@ -46,6 +48,7 @@ FLOORS = {
         "api",
         "cluster",
         "drivers",
+        "finder",
         "interrupts",
         "launch",
         "model",
@@ -53,7 +56,7 @@ FLOORS = {
         "preparation",
         "runtime",
     ),
-    "pycompss": ("__init__", "api", "model", "runtime"),
+    "pycompss": ("__init__", "_version", "api", "cli", "data", "finder", "model", "node", "runtime"),
     "__main__": ("cli",),
 }
 

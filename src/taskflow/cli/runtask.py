@@ -17,6 +17,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from taskflow import finder
 from taskflow._version import __version__
 from taskflow.cli.options import Options, UsageError, help_text, parse
 from taskflow.cli.program import NotRunnableError, Program
@@ -49,6 +50,14 @@ def main(argv: list[str] | None = None) -> int:
     return Launch(options, program).run()
 
 
+def main_of_pycompss(argv: list[str]) -> int:
+    """``python -m pycompss [run] ...``; return the exit code."""
+    if argv[:1] == ["enqueue"]:
+        say("this version cannot submit jobs to a batch system; write `runtask ...` into the job's script")
+        return 2
+    return main(argv[1:] if argv[:1] == ["run"] else argv)
+
+
 def say(text: str) -> None:
     """Write a message to standard error, if anybody listens."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
@@ -69,6 +78,7 @@ class Launch:
         from taskflow.launch.spawn import Zygote
 
         zygote = Zygote()  # it imports what it needs while this process does
+        finder.install()
         self.program.set_up()
         if self.options.log_level is not None:
             _set_up_logging(self.options.log_level)

@@ -7,6 +7,14 @@ class TaskflowError(Exception):
     """Root of taskflow's own errors. A user's exception raised in a task keeps its own type instead."""
 
 
+class ArgumentError(TaskflowError, TypeError, ValueError):
+    """A decorator or a function of ours was given an argument that makes no sense."""
+
+
+class ArgumentWarning(FutureWarning):
+    """An argument of a decorator has no effect, or an old spelling."""
+
+
 class NotRunningError(TaskflowError):
     """The session was stopped: no task can be submitted and nothing can be waited for."""
 

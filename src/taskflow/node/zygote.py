@@ -16,8 +16,11 @@ import shutil
 import signal
 import socket
 import sys
+import warnings
 from typing import Any
 
+from taskflow import finder
+from taskflow.model.errors import ArgumentWarning
 from taskflow.node.executor import run_executor
 
 FILES_PER_EXECUTOR = 3  #: data socket, control socket, page with the running task
@@ -78,6 +81,11 @@ def main(control_file: int) -> None:
 def _prepare(settings: dict[str, Any]) -> None:
     sys.path[:] = settings["path"]
     sys.argv[:] = settings["argv"]
+    if settings["pycompss"]:
+        finder.install()
+    else:
+        finder.install_last()
+    warnings.simplefilter("ignore", ArgumentWarning)  # the main program has shown it
     with contextlib.suppress(OSError):
         os.chdir(settings["cwd"])
 

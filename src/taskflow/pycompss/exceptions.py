@@ -1,0 +1,24 @@
+"""The exceptions of ``pycompss.util.exceptions``. Those of our own errors that mean the same are the same classes."""
+
+from __future__ import annotations
+
+from taskflow.model.errors import SerializationError, TaskflowError
+
+PyCOMPSsException = TaskflowError
+SerializerException = SerializationError
+
+
+class NotInPyCOMPSsException(TaskflowError):
+    """Something needs a session (a program started by runtask), and there is none."""
+
+
+class NotImplementedException(TaskflowError, NotImplementedError):
+    """Something that PyCOMPSs has cannot be done by this version."""
+
+
+class MissingImplementedException(TaskflowError, NotImplementedError):
+    """A function that a storage back-end has to supply is missing."""
+
+
+class DDSException(TaskflowError):
+    """A distributed data set was used in a way that makes no sense."""

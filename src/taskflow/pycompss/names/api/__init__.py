@@ -1,0 +1,1 @@
+"""Decorators, directions and functions."""

@@ -1,0 +1,1 @@
+"""Labels and names that other packages import."""

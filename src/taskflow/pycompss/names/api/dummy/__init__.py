@@ -1,0 +1,1 @@
+"""Stand-ins for a sequential run, whatever the session."""

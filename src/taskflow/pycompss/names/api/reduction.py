@@ -1,0 +1,6 @@
+"""``@reduction``: a task that reduces a collection."""
+
+from taskflow.pycompss.placeholders import PassThrough
+
+Reduction = PassThrough
+reduction = PassThrough

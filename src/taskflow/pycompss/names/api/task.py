@@ -1,0 +1,7 @@
+"""``@task``."""
+
+from taskflow.api.task import task
+
+Task = task
+
+__all__ = ["Task", "task"]

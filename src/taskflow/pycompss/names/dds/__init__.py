@@ -1,0 +1,5 @@
+"""Distributed data sets."""
+
+from taskflow.pycompss.placeholders import missing
+
+DDS = missing("DDS")

@@ -1,0 +1,5 @@
+"""Maps."""
+
+from taskflow.pycompss.placeholders import missing
+
+map = missing("map")

@@ -1,0 +1,19 @@
+"""Exceptions."""
+
+from taskflow.pycompss.exceptions import (
+    DDSException,
+    MissingImplementedException,
+    NotImplementedException,
+    NotInPyCOMPSsException,
+    PyCOMPSsException,
+    SerializerException,
+)
+
+__all__ = [
+    "DDSException",
+    "MissingImplementedException",
+    "NotImplementedException",
+    "NotInPyCOMPSsException",
+    "PyCOMPSsException",
+    "SerializerException",
+]

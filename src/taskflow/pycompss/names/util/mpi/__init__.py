@@ -1,0 +1,1 @@
+"""Helpers of Python MPI tasks."""

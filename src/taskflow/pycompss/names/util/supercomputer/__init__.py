@@ -1,0 +1,1 @@
+"""What a batch system says about the run."""
