@@ -4,7 +4,7 @@ Only the top-level name needs a finder. The package it finds has that folder as 
 finds everything below it, under the names that programs know.
 
 There are two places for a finder. In front (`install`, done by runtask): our modules win. At the end (`install_last`,
-done by `_taskflow_pycompss.pth` at the start of every interpreter): a real PyCOMPSs wins.
+or `pycompss/_at_start.pth` at the start of every interpreter): a real PyCOMPSs wins.
 """
 
 from __future__ import annotations
