@@ -1,5 +1,6 @@
 """Every example gives the same answer under `python` and under `runtask`, and finds that answer right."""
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -35,6 +36,14 @@ def test_same_answer_with_and_without_the_runtime(name, tmp_path):
     sequential = run([sys.executable, *script], tmp_path)
     assert "Checked: " in sequential
     assert run([RUNTASK, "--workers", "2", *script], tmp_path) == sequential
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_declarations_are_right(name, tmp_path):
+    command = [RUNTASK, "--workers", "2", "--check=error", str(EXAMPLES / name), *SMALL[name]]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert re.fullmatch(r"The check of [1-9]\d* tasks found no problem\.\n", finished.stderr)
 
 
 def test_word_count_keeps_the_report_it_is_asked_for(tmp_path):

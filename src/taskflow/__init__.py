@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from taskflow._version import __version__
 
 if TYPE_CHECKING:
+    from taskflow import check as check
     from taskflow.api.functions import (
         compss_barrier,
         compss_delete_file,
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from taskflow.model.errors import (
         DeletedDataError,
         ExecutorDiedError,
+        FindingsError,
         FutureUsedAsValueError,
         MissingOutputError,
         NotRunningError,
@@ -134,6 +136,7 @@ _HOMES = {
     "taskflow.model.errors": (
         "DeletedDataError",
         "ExecutorDiedError",
+        "FindingsError",
         "FutureUsedAsValueError",
         "MissingOutputError",
         "NotRunningError",
@@ -152,9 +155,11 @@ _RENAMED = {"session": "running"}
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
-    if name in __all__:
-        import importlib
+    import importlib
 
+    if name == "check":  # a module: found after ``import taskflow``, but no part of ``import *``
+        return importlib.import_module("taskflow.check")
+    if name in __all__:
         home = next((home for home, names in _HOMES.items() if name in names), "taskflow.api.parameter")
         value = getattr(importlib.import_module(home), _RENAMED.get(name, name))
         globals()[name] = value
@@ -163,7 +168,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "check"})
 
 
 __all__ = [
@@ -227,6 +232,7 @@ __all__ = [
     "Depth",
     "Direction",
     "ExecutorDiedError",
+    "FindingsError",
     "Future",
     "FutureUsedAsValueError",
     "Keep_rename",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from taskflow.drivers.check import Check
     from taskflow.drivers.engine import Engine
     from taskflow.drivers.simulated import Faults
     from taskflow.observe.journal import Journal
@@ -78,7 +79,9 @@ def make_engine(
     if kind == "simulated":
         from taskflow.drivers.simulated import SimulatedEngine
 
-        return SimulatedEngine(run_dir, segments, journal, workers, seed or 0, faults, bodies)
+        return SimulatedEngine(
+            run_dir, segments, journal, workers, seed or 0, faults, bodies, checked=settings["check"]
+        )
     raise ValueError(f"unknown engine {kind!r}; there are 'local' and 'simulated'")
 
 
@@ -96,6 +99,15 @@ def make_progress(owner: Session, wanted: bool | None) -> Progress | None:
         return Counts(kernel.submitted, running, done, kernel.failed_count, len(executors))
 
     return Progress(counts)
+
+
+def make_check(engine: Engine, run_dir: Path, wanted: bool | str) -> Check | None:
+    """The check of a session: wanted, wanted with the power to fail the run ("error"), or not."""
+    if not wanted:
+        return None
+    from taskflow.drivers.check import Check
+
+    return Check(engine, run_dir, fails=wanted == "error")
 
 
 def make_segment_folder(identity: str) -> str:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from taskflow import finder
 from taskflow._version import __version__
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from taskflow.core.graph import Task
+    from taskflow.drivers.check import Check
     from taskflow.drivers.engine import Engine
     from taskflow.drivers.simulated import Faults
     from taskflow.launch.spawn import Zygote
@@ -42,6 +43,9 @@ session: Session | None = None
 
 #: Whether this process has had a session, so that there may be futures although there is no session.
 ended_once = False
+
+#: The check of the last session that had one.
+last_check: Check | None = None
 
 #: What to say of a large result that went with its session.
 VALUE_IS_GONE = "the session that had this value was stopped; take large values with compss_wait_on before that"
@@ -60,6 +64,7 @@ class Session:
         run_dir: str | os.PathLike[str] | None = None,
         progress: bool | None = None,
         max_pending: int = MAX_PENDING,
+        check: bool | Literal["error"] = False,
         argv: Sequence[str] | None = None,
         zygote: Zygote | None = None,
     ) -> None:
@@ -67,6 +72,8 @@ class Session:
             raise ValueError(f"workers must be 1 or more, not {workers}")
         if max_pending < 1:
             raise ValueError(f"max_pending must be 1 or more, not {max_pending}")
+        if check not in (False, True, "error"):
+            raise ValueError(f"check must be True, False or 'error', not {check!r}")
         from taskflow import preparation
 
         self.workers = workers or preparation.usable_cores()
@@ -85,6 +92,7 @@ class Session:
             "scratch": f"{self.run_dir}/scratch",
             "pycompss": finder.in_front(),
             "zygote": zygote,
+            "check": bool(check),
         }
         try:
             self.engine: Engine = preparation.make_engine(
@@ -106,6 +114,7 @@ class Session:
             raise
         self.engine.output = _write_output
         self.engine.max_pending = self.engine.pending_limit = max_pending
+        self.check = preparation.make_check(self.engine, self.run_dir, check)
         self.submit_plain = self.engine.submit_plain
         self.task_ids = itertools.count(1)
         self.datum_ids = itertools.count(1)
@@ -140,10 +149,13 @@ class Session:
         """Make a task function known to the engine and the journal."""
         with self.engine.lock:
             self.engine.functions[record.id] = record
-            self.journal.write({
+            line: dict[str, Any] = {
                 "e": "fn", "fn": record.id, "name": record.name, "module": record.module, "file": record.file,
                 "line": record.line,
-            })  # fmt: skip
+            }  # fmt: skip
+            if self.check is not None:
+                line |= self.check.declared(record)
+            self.journal.write(line)
 
     def _release(self, datum: Datum) -> None:
         self.engine.released.append(datum.current)
@@ -360,6 +372,9 @@ class Session:
             self.engine.close(cancel=cancel or pending > 0)  # after Ctrl-C there is no point in asking busy executors
             if pending:
                 code = code or 1
+            if self.check is not None:
+                found = self.check.conclude()
+                code = code or found
             with self.engine.lock:
                 self.journal.write({
                     "e": "end", "t": self.engine.now_us(), "exit": code, "tasks": done, "failed": kernel.failed_count,
@@ -376,6 +391,10 @@ class Session:
             for log in self.run_dir.glob("*.log"):
                 if not log.stat().st_size:
                     log.unlink()
+            if self.check is not None:
+                self.check.show()
+        if self.check is not None and not cancel:
+            self.check.judge()
 
     def _stop_for_now(self, *, cancel: bool) -> None:
         """What `stop` means to a program that runtask has started: the session goes on until the program ends."""
@@ -419,13 +438,15 @@ def start(**options: Any) -> Session:
 
     Options: ``workers`` (executors; default the usable cores), ``run_dir`` (folder of the run, made if missing),
     ``progress`` (True, False, or None: on terminals), ``max_pending`` (unfinished tasks at which submission waits),
-    ``engine`` ("local", or "simulated" on a virtual clock, with ``seed`` and `taskflow.drivers.simulated.Faults`).
+    ``check`` (True: report tasks that do other things with their data than they declare, see `taskflow.check`;
+    ``"error"``: and have `stop` raise FindingsError if there are any), ``engine`` ("local", or "simulated" on a
+    virtual clock, with ``seed`` and `taskflow.drivers.simulated.Faults`).
 
     In a program run by runtask the session of runtask is returned; its options hold.
 
     Raises TaskflowError if a session is running already.
     """
-    global session
+    global session, last_check
     from taskflow.node.executor import in_executor
 
     if in_executor():
@@ -436,6 +457,7 @@ def start(**options: Any) -> Session:
             return session
         raise TaskflowError(f"a session is running already ({session!r}): call taskflow.stop() first")
     session = Session(**options)
+    last_check = session.check or last_check
     import atexit
 
     atexit.register(_stop_at_exit)

@@ -41,7 +41,8 @@ FLOORS = {
         "preparation",
     ),
     "api": ("core", "data", "drivers", "model", "runtime", "wire"),
-    "__init__": ("_version", "api", "model", "runtime"),
+    "check": ("model", "observe", "runtime"),
+    "__init__": ("_version", "api", "check", "model", "runtime"),
     "cli": (
         "__init__",
         "_version",

@@ -52,6 +52,7 @@ class Plan:
         self.by_name: dict[str, Parameter] = {}
         self.required: set[str] = set()
         self.varargs: Parameter | None = None
+        self.self_name = ""  # of the parameter that is the object of a method
         self.takes_keywords = False
         for name, parameter in self.signature.parameters.items():
             if parameter.kind is parameter.VAR_POSITIONAL:
@@ -72,6 +73,7 @@ class Plan:
         is_method = "." in self.name and not self.name.rpartition(".")[0].endswith("<locals>")
         if is_method and self.positional[:1] == ["self"] and "self" not in annotations:
             self.by_name["self"] = Parameter(direction=self_direction)
+            self.self_name = "self"
         self.by_position = [self.by_name[name] for name in self.positional]
         self.least = sum(1 for name in self.positional if name in self.required)
         self.most = len(self.positional) if self.varargs is None else 1 << 30
@@ -110,7 +112,8 @@ class Plan:
     def become_method(self) -> None:
         """The function turned out to be an instance method: its first parameter, whatever its name, is the object."""
         if self.positional and self.positional[0] not in self._annotated:
-            self.by_name[self.positional[0]] = Parameter(direction=self._self_direction)
+            self.self_name = self.positional[0]
+            self.by_name[self.self_name] = Parameter(direction=self._self_direction)
             self.by_position = [self.by_name[name] for name in self.positional]
             self.plain = self.plain and _is_plain_parameter(self.by_position[0])
 

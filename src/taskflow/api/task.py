@@ -240,6 +240,8 @@ class TaskFunction:
         )  # fmt: skip
         record.policy = self.options.on_failure
         record.time_out = self.options.time_out
+        record.parameters = self._plan.by_name
+        record.self_name = self._plan.self_name
         session.register(record)
         if self._record is not None and session is self._session:
             record.mean_s = self._record.mean_s

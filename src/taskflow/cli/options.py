@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Literal
 
 from taskflow.model.limits import LOG_LEVELS, MAX_PENDING
 
@@ -24,6 +25,9 @@ options:
   --summary         at the end, show on standard error what ran how often and how long
   --graph[=FILE]    at the end, write the graph of the tasks in DOT format
                     (default: graph.dot in the run folder)
+  --check           at the end, say on standard error which tasks do other things with
+                    their data than they declare (slow; see the page on it)
+  --check=error     as --check, and end with exit code 1 if there are any
   --run-dir DIR     make DIR the run folder (default: a new folder in .taskflow)
   --log-level LEVEL what the runtime says about itself on standard error (default: warning):
                     {levels};
@@ -51,6 +55,7 @@ _KNOWN: dict[str, str | None] = {
     "--workers": "N",
     "--graph": "=FILE",
     "--summary": None,
+    "--check": "=error",
     "--log-level": "LEVEL",
     "--run-dir": "DIR",
     "--progress": None,
@@ -77,6 +82,7 @@ class Options:
     workers: int | None = None
     graph: str | None = None  # "" is the default place
     summary: bool = False
+    check: bool | Literal["error"] = False
     log_level: str | None = None
     run_dir: str | None = None
     progress: bool | None = None
@@ -151,6 +157,10 @@ def _store(options: Options, name: str, value: str) -> None:
         options.progress = name == "--progress"
     elif name == "--summary":
         options.summary = True
+    elif name == "--check":
+        if value not in ("", "error"):
+            raise UsageError(f"--check or --check=error, not --check={value}")
+        options.check = "error" if value else True
     else:
         options.action = name[2:]
 

@@ -22,7 +22,7 @@ from taskflow._version import __version__
 from taskflow.cli.options import Options, UsageError, help_text, parse
 from taskflow.cli.program import NotRunnableError, Program
 from taskflow.cli.signals import LAST_CHANCE, Signals
-from taskflow.model.errors import TaskflowError
+from taskflow.model.errors import FindingsError, TaskflowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ class Launch:
         options = self.options
         session = runtime.start(
             workers=options.workers, run_dir=options.run_dir, progress=options.progress,
-            max_pending=options.max_pending, argv=self.program.argv, zygote=zygote,
+            max_pending=options.max_pending, check=options.check, argv=self.program.argv, zygote=zygote,
         )  # fmt: skip
         session.launched = True
         self.signals.session = session
@@ -156,7 +156,7 @@ class Launch:
         return code
 
     def _show(self, error: BaseException) -> None:
-        if isinstance(error, NotRunnableError):
+        if isinstance(error, (NotRunnableError, FindingsError)):
             say(str(error))
             return
         from taskflow.cli.tracebacks import show

@@ -114,6 +114,8 @@ class SimulatedEngine(Engine):
         seed: int,
         faults: Faults | None = None,
         bodies: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+        *,
+        checked: bool = False,
     ) -> None:
         super().__init__(run_dir, segments, journal)
         self.segments = segments
@@ -121,6 +123,7 @@ class SimulatedEngine(Engine):
         self.seed = seed
         self.faults = faults or Faults()
         self.bodies = bodies
+        self.checked = checked
         self.check: Callable[[SimulatedEngine], None] | None = None
         self.now = 0.0
         self.deaths = 0
@@ -206,8 +209,12 @@ class SimulatedEngine(Engine):
         self._die(self.links[number])
 
     def close(self, *, cancel: bool) -> None:  # noqa: ARG002  nothing goes on by itself
-        """Nothing happens any more."""
+        """Nothing happens any more. The executors hand in the journal's lines that they have kept back."""
         self.closing = True
+        for link in self.links.values():
+            link.interpreter.tidy()
+            for line in link.interpreter.journal_lines:
+                self.journal.write_raw(line)
         self._events.clear()
         self.links.clear()
 
@@ -344,7 +351,12 @@ class SimulatedEngine(Engine):
         number = self._next_number
         self._next_number += 1
         store = Store(self.segments, f"x{number}")
-        interpreter = Interpreter(
+        kind = Interpreter
+        if self.checked:
+            from taskflow.node.check import CheckedInterpreter
+
+            kind = CheckedInterpreter
+        interpreter = kind(
             store, f"{self.run_dir}/scratch/x{number}", number=number, inline_limit=self.faults.inline_limit
         )
         executor = self.kernel.executor_joined(number)

@@ -50,6 +50,10 @@ class ExecutorDiedError(TaskflowError):
     """The process that ran the task died each time it was tried. The message is its death certificate."""
 
 
+class FindingsError(TaskflowError):
+    """The check of a run found tasks that do other things with their data than they declare."""
+
+
 class MissingOutputError(TaskflowError):
     """A task ended without making an output it declared (a file, a directory, or a returned value)."""
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from taskflow.model.policies import OnFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskflow.model.parameters import Parameter
 
 
 class FunctionRecord:
@@ -13,11 +20,13 @@ class FunctionRecord:
     ``mean_s`` is a moving mean of the run time in seconds, None until the first execution ended.
     ``returns_held`` says that results of this function have been large enough to stay in the executor.
     ``policy``: what its failure does; ``time_out``: seconds an attempt may take (0: any). Calls that differ in these
-    belong to different records of one function.
+    belong to different records of one function. ``parameters``: what is declared of them; ``self_name``: the one that
+    is the object of a method, or nothing.
     """
 
     __slots__ = (
-        "definition", "file", "id", "line", "mean_s", "module", "name", "policy", "returns", "returns_held", "time_out",
+        "definition", "file", "id", "line", "mean_s", "module", "name", "parameters", "policy", "returns",
+        "returns_held", "self_name", "time_out",
     )  # fmt: skip
 
     def __init__(
@@ -34,6 +43,8 @@ class FunctionRecord:
         self.returns_held = False
         self.policy = OnFailure.RETRY
         self.time_out = 0.0
+        self.parameters: Mapping[str, Parameter] = {}
+        self.self_name = ""
 
     def __repr__(self) -> str:
         return f"<function {self.id} {self.name} at {self.file}:{self.line}>"

@@ -328,7 +328,12 @@ def run_executor(files: list[int], settings: dict[str, Any], number: int) -> Non
     faulthandler.enable(file=2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     store = Store(settings["segments"], f"x{number}", keep_mappings=True)
-    interpreter = Interpreter(store, f"{settings['scratch']}/x{number}", number=number, epoch=settings["epoch"])
+    kind = Interpreter
+    if settings.get("check"):
+        from taskflow.node.check import CheckedInterpreter
+
+        kind = CheckedInterpreter
+    interpreter = kind(store, f"{settings['scratch']}/x{number}", number=number, epoch=settings["epoch"])
     executor = ExecutorProcess(data, control, page, interpreter)
     sys.stdout = Output(executor, 1)
     sys.stderr = Output(executor, 2)

@@ -14,6 +14,9 @@ kind:
     cancelled  t, ids, why
     executor   t, x, pid, state (started, died, stopped), why
     sync       the main program waited: t, what, tasks (left out by a barrier: everything so far)
+    calls      where and when tasks were called, of a checked run: first (a task), at ("app.py:12"), ts
+    uses       what a task of a checked run is declared to write: id, writes (paths), alone (commutative data)
+    check      what an executor of a checked run saw: fn, x, what, name, count, tasks (the first of them), detail
     end        t, exit, tasks, failed; missing when the run was killed
 """
 
@@ -40,6 +43,16 @@ _FIELDS: dict[str, tuple[tuple[str, type], ...]] = {
     "cancelled": (("t", int), ("ids", list)),
     "executor": (("t", int), ("x", int), ("state", str)),
     "sync": (("t", int), ("what", str)),
+    "calls": (("first", int), ("at", str), ("ts", list)),
+    "uses": (("id", int), ("writes", list), ("alone", list)),
+    "check": (
+        ("fn", int),
+        ("what", str),
+        ("name", str),
+        ("count", int),
+        ("tasks", list),
+        ("detail", str),
+    ),
     "end": (("t", int), ("exit", int)),
 }
 
