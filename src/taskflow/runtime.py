@@ -85,8 +85,9 @@ class Session:
             self.run_dir, id=self.id, started=time.time(), argv=argv, python=sys.version.split()[0],
             taskflow=__version__, workers=self.workers, host=os.uname().nodename, engine=engine,
         )  # fmt: skip
+        self.path = _module_path()
         settings = {
-            "path": [os.path.abspath(entry or ".") for entry in sys.path],
+            "path": self.path,
             "argv": argv,
             "cwd": os.getcwd(),
             "scratch": f"{self.run_dir}/scratch",
@@ -156,6 +157,11 @@ class Session:
             if self.check is not None:
                 line |= self.check.declared(record)
             self.journal.write(line)
+
+    def new_path(self) -> list[list[str]]:
+        """Where the program finds modules, in a list, if that has changed since the session began; else empty."""
+        path = _module_path()
+        return [] if path == self.path else [path]
 
     def _release(self, datum: Datum) -> None:
         self.engine.released.append(datum.current)
@@ -431,6 +437,11 @@ class Session:
             notices = engine.take_notices()
         for watch in notices:
             watch.callback()
+
+
+def _module_path() -> list[str]:
+    """``sys.path``, valid in any folder."""
+    return [os.path.abspath(entry or ".") for entry in sys.path]
 
 
 def start(**options: Any) -> Session:

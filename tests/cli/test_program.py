@@ -390,7 +390,7 @@ def test_module_name_may_follow_at_once(runtask):
     [
         ("nothing", "there is no module named nothing"),
         ("nothing.at.all", "there is no module named nothing.at.all"),
-        ("app.py", "there is no module named app.py"),
+        ("lost.py", "there is no module named lost.py"),
         ("empty", "empty is a package without __main__"),
         (".app", "absolute name"),
     ],

@@ -58,6 +58,7 @@ FLOORS = {
         "runtime",
     ),
     "pycompss": ("__init__", "_version", "api", "cli", "data", "finder", "model", "node", "runtime"),
+    "pytest_plugin": ("__init__", "finder", "runtime"),
     "__main__": ("cli",),
 }
 

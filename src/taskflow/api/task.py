@@ -236,7 +236,7 @@ class TaskFunction:
         record = FunctionRecord(
             next(session.function_ids), self._plan.name, function.__module__ or "?",
             code.co_filename if code else "?", code.co_firstlineno if code else 0,
-            -1 if count is None else count, self._definition(),
+            -1 if count is None else count, (*self._definition(), *session.new_path()),
         )  # fmt: skip
         record.policy = self.options.on_failure
         record.time_out = self.options.time_out
@@ -252,6 +252,7 @@ class TaskFunction:
         self._quick = 1 + (count or 0) if quick else 0
 
     def _definition(self) -> tuple[Any, ...]:
+        """How executors get at the code: see `FunctionRecord`."""
         function = self.__taskflow_function__
         if self._is_importable():
             return ("ref", function.__module__, function.__qualname__)

@@ -2,6 +2,9 @@
 
 By hand for two reasons: ``argparse`` would cost a tenth of the start-up time, and it cannot express that an
 option takes a value only after ``=`` (``--graph app.py`` must not take the script for the file).
+
+The spellings of PyCOMPSs' launcher are understood: ``--log_level`` is ``--log-level``, a switch may be written
+``--summary=true``, and options without a meaning here (`taskflow.cli.runcompss`) are accepted with a word on them.
 """
 
 from __future__ import annotations
@@ -34,11 +37,21 @@ options:
                     debug and trace also show the runtime's frames in tracebacks
   --max-pending N   unfinished tasks at which the program waits before it submits more
                     (default: {pending})
+  --wall-clock-limit SECONDS
+                    cancel the tasks and end the program after that time
+  --pythonpath PATH folders, separated by colons, in which the program and its tasks find modules
+  --appdir DIR      another such folder
+  --library-path PATH
+                    folders in which executors, and programs they start, find shared libraries
+  --env-script FILE run a script of the shell first; what it exports is in the environment of
+                    the program and its tasks (again for another one; or several with colons)
+  --log-dir DIR     make the run folder in DIR
   -m MODULE         run a module, as python -m does
   --version         show the version
   -h, --help        show this help
 
 Options of runtask come before the script; everything after it belongs to the script.
+The options of PyCOMPSs' launcher are accepted, too; a line says which of them have no effect.
 
 examples:
   runtask app.py                            run app.py on all cores
@@ -50,7 +63,7 @@ exit code: that of the script; 1 if an exception is not caught; 2 for a wrong co
 130 after Ctrl-C; 143 after SIGTERM
 """
 
-#: Option -> what its value is called; None: no value; "=FILE": a value only after the equals sign.
+#: Option -> what its value is called; None: true or false; "=FILE": a value only after the equals sign.
 _KNOWN: dict[str, str | None] = {
     "--workers": "N",
     "--graph": "=FILE",
@@ -61,10 +74,23 @@ _KNOWN: dict[str, str | None] = {
     "--progress": None,
     "--no-progress": None,
     "--max-pending": "N",
+    "--wall-clock-limit": "SECONDS",
+    "--pythonpath": "PATH",
+    "--appdir": "DIR",
+    "--library-path": "PATH",
+    "--env-script": "FILE",
+    "--log-dir": "DIR",
     "--version": None,
     "--help": None,
 }
 _SHORT = {"-h": "--help", "-V": "--version"}
+#: Other spellings, of PyCOMPSs' launcher.
+_ALIASES = {
+    "-v": "--version", "-d": "--debug", "-g": "--graph", "-t": "--tracing", "-p": "--provenance",
+    "-z": "--zip-provenance", "--opts": "--help", "--base-log-dir": "--log-dir", "--specific-log-dir": "--run-dir",
+}  # fmt: skip
+#: Accepted besides `_KNOWN`; what they mean is said with other options.
+_ELSEWHERE: dict[str, str | None] = {"--debug": None, "--python-interpreter": "PATH", "--io-executors": "N"}
 
 
 class UsageError(Exception):
@@ -87,6 +113,12 @@ class Options:
     run_dir: str | None = None
     progress: bool | None = None
     max_pending: int = MAX_PENDING
+    wall_clock: float = 0.0
+    pythonpath: list[str] = field(default_factory=list)
+    library_path: list[str] = field(default_factory=list)
+    env_scripts: list[str] = field(default_factory=list)
+    log_dir: str | None = None
+    notes: list[str] = field(default_factory=list)  # what is to be said of options without effect
 
 
 def parse(argv: list[str]) -> Options:
@@ -95,6 +127,9 @@ def parse(argv: list[str]) -> Options:
     rest = list(argv)
     while rest:
         word = rest.pop(0)
+        if word == "-m" and _is_monitoring(rest):
+            _option(options, "--monitoring", rest)
+            continue
         if word == "-m" or (word.startswith("-m") and not word.startswith("--")):
             return _module(options, word[2:], rest)
         if word == "--":
@@ -122,22 +157,50 @@ def _module(options: Options, name: str, rest: list[str]) -> Options:
     return options
 
 
+def _is_monitoring(rest: list[str]) -> bool:
+    """Whether ``-m`` is meant as in PyCOMPSs' launcher: a script or another option follows, and no module."""
+    return bool(rest) and (rest[0].startswith("-") or (rest[0].endswith(".py") and os.path.isfile(rest[0])))
+
+
 def _option(options: Options, word: str, rest: list[str]) -> None:
     """Take in one option; its value may be the next word."""
-    name, equals, value = word.partition("=")
-    name = _SHORT.get(name, name)
-    if name not in _KNOWN:
-        raise UsageError(f"there is no option {name}{_nearest(name)}")
-    kind = _KNOWN[name]
-    if kind is None and equals:
-        raise UsageError(f"{name} takes no value")
+    written, equals, value = word.partition("=")
+    name = _SHORT.get(written, written)
+    name = _ALIASES.get(name, name)
+    if name.startswith("--") and name not in _KNOWN:
+        name = f"--{name[2:].replace('_', '-').lower()}" if "_" in name else name
+        name = _ALIASES.get(name, name)
+    kind = _kind(name, written)
     if kind is not None and not kind.startswith("=") and not equals:
         if not rest:
             raise UsageError(f"{name} needs a value: {name} {kind}")
         value = rest.pop(0)
     if equals and not value:
-        raise UsageError(f"{name} has an empty value: {name}={(kind or '').lstrip('=')}")
-    _store(options, name, value)
+        raise UsageError(f"{name} has an empty value: {name}={(kind or 'true').lstrip('=')}")
+    if kind is None and value.lower() not in ("", "true", "false"):
+        raise UsageError(f"{name} takes no value but true or false, not {value!r}")
+    if name in _KNOWN or name in _ELSEWHERE:
+        if kind is not None or value.lower() != "false":
+            _store(options, name, value)
+        return
+    from taskflow.cli import runcompss
+
+    note = runcompss.note(name, value)
+    if note is not None and note not in options.notes:
+        options.notes.append(note)
+
+
+def _kind(name: str, written: str) -> str | None:
+    """What an option's value is called (see `_KNOWN`). Raises UsageError if there is no such option."""
+    if name in _KNOWN:
+        return _KNOWN[name]
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
+    from taskflow.cli.runcompss import MEANINGLESS
+
+    if name not in MEANINGLESS:
+        raise UsageError(f"there is no option {written}{_nearest(name)}")
+    return MEANINGLESS[name][0]
 
 
 def _store(options: Options, name: str, value: str) -> None:
@@ -146,13 +209,34 @@ def _store(options: Options, name: str, value: str) -> None:
     elif name == "--max-pending":
         options.max_pending = _count(name, value)
     elif name == "--graph":
-        options.graph = value and _writable_file(value)
+        if value.lower() in ("", "true", "false"):
+            options.graph = None if value.lower() == "false" else ""
+        else:
+            options.graph = _writable_file(value)
     elif name == "--run-dir":
         options.run_dir = os.path.abspath(value)
     elif name == "--log-level":
-        if value not in LOG_LEVELS:
+        if value not in (*LOG_LEVELS, "api"):
             raise UsageError(f"--log-level is one of {', '.join(LOG_LEVELS)}, not {value!r}")
-        options.log_level = value
+        options.log_level = "info" if value == "api" else value
+    elif name == "--debug":
+        options.log_level = "debug"
+    elif name == "--wall-clock-limit":
+        options.wall_clock = _seconds(name, value)
+    elif name in ("--pythonpath", "--appdir"):
+        options.pythonpath += _folders(value)
+    elif name == "--library-path":
+        options.library_path += _folders(value)
+    elif name == "--env-script":
+        options.env_scripts += _scripts(value)
+    elif name == "--log-dir":
+        options.log_dir = os.path.abspath(value)
+    elif name == "--io-executors":
+        if value != "0":
+            _count(name, value)
+            options.notes.append(f"{name} has no effect: tasks with @IO need no computing unit and no executors apart")
+    elif name == "--python-interpreter":
+        _interpreter(options, value)
     elif name in ("--progress", "--no-progress"):
         options.progress = name == "--progress"
     elif name == "--summary":
@@ -171,6 +255,43 @@ def _count(name: str, value: str) -> int:
     return int(value)
 
 
+def _seconds(name: str, value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{name} is a number of seconds (0: no limit), not {value!r}")
+    return seconds
+
+
+def _folders(value: str) -> list[str]:
+    return [os.path.abspath(folder) for folder in value.split(os.pathsep) if folder]
+
+
+def _scripts(value: str) -> list[str]:
+    scripts = _folders(value)
+    for script in scripts:
+        if not os.path.isfile(script):
+            raise UsageError(f"--env-script: there is no file {script}")
+    return scripts
+
+
+def _interpreter(options: Options, wanted: str) -> None:
+    """The program runs under the interpreter that runs us; say so if another one was wanted."""
+    import shutil
+    import sys
+
+    found = shutil.which(wanted)
+    if found is None:
+        raise UsageError(f"--python-interpreter: there is no program {wanted!r}")
+    if os.path.realpath(found) != os.path.realpath(sys.executable):
+        options.notes.append(
+            f"--python-interpreter has no effect: the program runs under {sys.executable}; to run it under another, "
+            f"write {wanted} -m taskflow instead of runtask"
+        )
+
+
 def _writable_file(value: str) -> str:
     """Absolute, because the script may change directory; checked now, because later the run would be lost."""
     path = os.path.abspath(value)
@@ -185,7 +306,10 @@ def _writable_file(value: str) -> str:
 def _nearest(name: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name.replace("_", "-").lower(), [*_KNOWN, "-m", "-h"], n=1, cutoff=0.5)
+    from taskflow.cli.runcompss import MEANINGLESS
+
+    names = [*_KNOWN, *_ELSEWHERE, *_ALIASES, *MEANINGLESS, "-m", "-h"]
+    near = difflib.get_close_matches(name.replace("_", "-").lower(), names, n=1, cutoff=0.5)
     return f"; the nearest is {near[0]} (options of the script come after the script)" if near else ""
 
 

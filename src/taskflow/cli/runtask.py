@@ -44,6 +44,12 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.write(f"taskflow {__version__}\n")
             return 0
         program = Program(options.script, options.arguments, module=options.module)
+        for note in options.notes:
+            say(note)
+        if options.env_scripts or options.pythonpath or options.library_path:
+            from taskflow.cli import environment
+
+            environment.apply(options)
     except UsageError as error:
         say(f"{error}\nSee runtask --help.")
         return 2
@@ -100,8 +106,9 @@ class Launch:
         from taskflow import runtime
 
         options = self.options
+        run_dir = options.run_dir or _run_dir_in(options.log_dir, self.program.name)
         session = runtime.start(
-            workers=options.workers, run_dir=options.run_dir, progress=options.progress,
+            workers=options.workers, run_dir=run_dir, progress=options.progress,
             max_pending=options.max_pending, check=options.check, argv=self.program.argv, zygote=zygote,
         )  # fmt: skip
         session.launched = True
@@ -186,6 +193,17 @@ class Launch:
             say(f"the report of the run could not be made: {error}")
             return code or 1
         return code
+
+
+def _run_dir_in(folder: str | None, program: str) -> str | None:
+    """A new folder for the run in a folder that the user has named; None: where runs usually are."""
+    if folder is None:
+        return None
+    import os
+    import time
+
+    stem = os.path.splitext(os.path.basename(program))[0]
+    return os.path.join(folder, f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}")
 
 
 def _stop_in_time(session: runtime.Session, code: int) -> None:

@@ -389,6 +389,9 @@ _LONE_REFERENCES = sys.getrefcount(_probe[0])
 
 def load_function(definition: tuple[Any, ...]) -> Callable[..., Any]:
     """Get at a task function's code (see `FunctionRecord.definition`)."""
+    if type(definition[-1]) is list:
+        path = definition[-1]
+        sys.path[:] = path + [folder for folder in sys.path if folder not in path]
     if definition[0] == "value":
         loaded = decode_blob(definition[1])
     else:
