@@ -67,4 +67,4 @@ def warn(text: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
         frame = frame.f_back
         level += 1
-    warnings.warn(text, ArgumentWarning, stacklevel=level - 1)
+    warnings.warn(text, ArgumentWarning, stacklevel=level)

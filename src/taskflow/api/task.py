@@ -252,7 +252,14 @@ class TaskFunction:
         self._quick = 1 + (count or 0) if quick else 0
 
     def _definition(self) -> tuple[Any, ...]:
-        """How executors get at the code: see `FunctionRecord`."""
+        """How executors get at what is to be run: see `FunctionRecord`."""
+        code = self._code()
+        wrappers = self.options.wrappers
+        if not wrappers:
+            return code
+        return ("wrapped", encode(wrappers, f"what the decorators of {self._plan.name} add").blob(), code)
+
+    def _code(self) -> tuple[Any, ...]:
         function = self.__taskflow_function__
         if self._is_importable():
             return ("ref", function.__module__, function.__qualname__)

@@ -16,8 +16,9 @@ class FunctionRecord:
     """One task function: its identity on the wire and what has been learnt of it.
 
     ``definition`` is what an executor needs to get at the code: ``("ref", module, qualified name)`` for
-    importable code, ``("value", pickle)`` for functions of the main script, lambdas and closures; followed by the list
-    of the folders in which modules are found, if that has changed since the session began (a test runner adds some).
+    importable code, ``("value", pickle)`` for functions of the main script, lambdas and closures, and
+    ``("wrapped", pickle of callables, definition)`` for a function that these are to be applied to. It is followed by
+    the folders in which modules are found, if they have changed since the session began (a test runner adds some).
     ``mean_s`` is a moving mean of the run time in seconds, None until the first execution ended.
     ``returns_held`` says that results of this function have been large enough to stay in the executor.
     ``policy``: what its failure does; ``time_out``: seconds an attempt may take (0: any). Calls that differ in these

@@ -392,6 +392,11 @@ def load_function(definition: tuple[Any, ...]) -> Callable[..., Any]:
     if type(definition[-1]) is list:
         path = definition[-1]
         sys.path[:] = path + [folder for folder in sys.path if folder not in path]
+    if definition[0] == "wrapped":
+        function = load_function(definition[2])
+        for wrapper in decode_blob(definition[1]):
+            function = wrapper(function)
+        return function
     if definition[0] == "value":
         loaded = decode_blob(definition[1])
     else:
