@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         compss_file_exists,
         compss_get_number_of_resources,
         compss_open,
+        compss_set_wall_clock,
         compss_wait_on,
         compss_wait_on_directory,
         compss_wait_on_file,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
         put,
     )
     from taskflow.api.futures import Future, as_completed
-    from taskflow.api.groups import TaskGroup, compss_barrier_group
+    from taskflow.api.groups import TaskGroup, compss_barrier_group, compss_cancel_group
+    from taskflow.api.on_failure import on_failure
     from taskflow.api.parameter import (
         COLLECTION,
         COLLECTION_FILE,
@@ -96,6 +98,8 @@ if TYPE_CHECKING:
     )  # fmt: skip
     from taskflow.api.task import task
     from taskflow.model.errors import (
+        CancelError,
+        COMPSsException,
         DeletedDataError,
         ExecutorDiedError,
         FindingsError,
@@ -104,7 +108,11 @@ if TYPE_CHECKING:
         NotRunningError,
         RemoteTraceback,
         SerializationError,
+        TaskCancelledError,
         TaskflowError,
+        TaskflowWarning,
+        TimeOutError,
+        WallClockError,
     )
     from taskflow.runtime import running as session
     from taskflow.runtime import start, stop
@@ -118,6 +126,7 @@ _HOMES = {
         "compss_file_exists",
         "compss_get_number_of_resources",
         "compss_open",
+        "compss_set_wall_clock",
         "compss_wait_on",
         "compss_wait_on_directory",
         "compss_wait_on_file",
@@ -131,9 +140,13 @@ _HOMES = {
     "taskflow.api.groups": (
         "TaskGroup",
         "compss_barrier_group",
+        "compss_cancel_group",
     ),
+    "taskflow.api.on_failure": ("on_failure",),
     "taskflow.api.task": ("task",),
     "taskflow.model.errors": (
+        "COMPSsException",
+        "CancelError",
         "DeletedDataError",
         "ExecutorDiedError",
         "FindingsError",
@@ -142,7 +155,11 @@ _HOMES = {
         "NotRunningError",
         "RemoteTraceback",
         "SerializationError",
+        "TaskCancelledError",
         "TaskflowError",
+        "TaskflowWarning",
+        "TimeOutError",
+        "WallClockError",
     ),
     "taskflow.runtime": (
         "session",
@@ -227,7 +244,9 @@ __all__ = [
     "STDOUT",
     "STREAM_IN",
     "STREAM_OUT",
+    "COMPSsException",
     "Cache",
+    "CancelError",
     "DeletedDataError",
     "Depth",
     "Direction",
@@ -242,23 +261,30 @@ __all__ = [
     "RemoteTraceback",
     "SerializationError",
     "StdIOStream",
+    "TaskCancelledError",
     "TaskGroup",
     "TaskflowError",
+    "TaskflowWarning",
+    "TimeOutError",
     "Type",
+    "WallClockError",
     "Weight",
     "__version__",
     "as_completed",
     "compss_barrier",
     "compss_barrier_group",
+    "compss_cancel_group",
     "compss_delete_file",
     "compss_delete_object",
     "compss_file_exists",
     "compss_get_number_of_resources",
     "compss_open",
+    "compss_set_wall_clock",
     "compss_wait_on",
     "compss_wait_on_directory",
     "compss_wait_on_file",
     "future_of",
+    "on_failure",
     "put",
     "session",
     "start",

@@ -24,6 +24,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from taskflow.drivers.engine import Engine
@@ -42,6 +43,7 @@ class InterruptGuard:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._previous: dict[int, Any] = {}
+        self._found: dict[int, Any] = {}  # handlers of signals that the program asked for
         self._late = 0  # the signal that is held back; 0: none
         self._since = 0.0  # when it came
         self._gate = threading.Lock()  # held while the thread makes a try: then nothing is delivered
@@ -58,6 +60,16 @@ class InterruptGuard:
 
     def __repr__(self) -> str:
         return f"<InterruptGuard of {len(self._previous)} signals{', holding one' if self._late else ''}>"
+
+    def alarm(self, seconds: float, act: Callable[[int, FrameType | None], None]) -> None:
+        """Call ``act`` in the main thread once so many seconds are over and the runtime is at rest.
+
+        It may raise. The handler that the program may have for SIGALRM is put back with the others.
+        """
+        self._found.setdefault(signal.SIGALRM, signal.getsignal(signal.SIGALRM))
+        self._previous[signal.SIGALRM] = act
+        signal.signal(signal.SIGALRM, self._came)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def _came(self, number: int, frame: FrameType | None) -> None:
         """The handler of all signals, in the main thread."""
@@ -116,7 +128,9 @@ class InterruptGuard:
     def restore(self) -> None:
         """Put back the handlers found at the start, except where the program has set its own."""
         if threading.current_thread() is threading.main_thread():
-            for number, previous in self._previous.items():
+            if signal.SIGALRM in self._found:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, previous in {**self._previous, **self._found}.items():
                 if signal.getsignal(number) == self._came:
                     signal.signal(number, previous)
         self._engine.deliver = lambda: None

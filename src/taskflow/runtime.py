@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from taskflow import finder
 from taskflow._version import __version__
-from taskflow.core.graph import FAILED, FILE, GONE, HELD, SEGMENT, VALUE, Datum, Failure, Group, Version
+from taskflow.core.graph import FAILED, FILE, GONE, HELD, SEGMENT, VALUE, Datum, Failure, Group, Version, last_good
 from taskflow.data.files import OwnedPath, absolute, move_into_place
 from taskflow.data.serialization import decode_blob
 from taskflow.data.tracking import FileDatum, Registry
 from taskflow.drivers.engine import Latch, QuietLatch, ReadersLatch
 from taskflow.interrupts import InterruptGuard
-from taskflow.model.errors import NotRunningError, TaskflowError
+from taskflow.model.errors import CancelError, NotRunningError, TaskCancelledError, TaskflowError, WallClockError
 from taskflow.model.limits import MAX_PENDING
 from taskflow.observe.journal import Journal
 
@@ -149,14 +149,7 @@ class Session:
     def register(self, record: FunctionRecord) -> None:
         """Make a task function known to the engine and the journal."""
         with self.engine.lock:
-            self.engine.functions[record.id] = record
-            line: dict[str, Any] = {
-                "e": "fn", "fn": record.id, "name": record.name, "module": record.module, "file": record.file,
-                "line": record.line,
-            }  # fmt: skip
-            if self.check is not None:
-                line |= self.check.declared(record)
-            self.journal.write(line)
+            self.engine.add_function(record, {} if self.check is None else self.check.declared(record))
 
     def new_path(self) -> list[list[str]]:
         """Where the program finds modules, in a list, if that has changed since the session began; else empty."""
@@ -210,6 +203,9 @@ class Session:
         if state == VALUE:
             return version.value
         if state == FAILED:
+            good = last_good(version)
+            if good is not version:
+                return self.value_of(good)
             self.raise_failure(version.value)
         if state == SEGMENT:
             try:
@@ -222,9 +218,11 @@ class Session:
 
     @staticmethod
     def raise_failure(failure: Failure) -> None:
-        """Raise a task's exception in the main program."""
+        """Raise a task's exception in the main program, or TaskCancelledError with it as the cause."""
         failure.seen = True
         error = failure.error
+        if failure.cancelled:
+            raise cancellation(failure)
         if not isinstance(error, Exception):
             raise TaskflowError(f"a task ended with {type(error).__name__}: {error}") from error.__cause__
         raise error.with_traceback(None)
@@ -233,11 +231,54 @@ class Session:
         """Wait for every task; raise the first failure the main program has not been told of."""
         self._note_sync(what, None)
         self._wait(QuietLatch())
+        self.engine.kernel.settle()
         failure = self.engine.kernel.unseen_failure()
         if failure is not None:
             for other in self.engine.kernel.failures:
                 other.seen = True
             self.raise_failure(failure)
+
+    # ------------------------------------------------------------------ cancellation
+
+    def cancel_all(self, error: TaskflowError | None = None) -> None:
+        """Cancel every unfinished task, and interrupt those that run; ``error`` says why."""
+        with self.engine.lock:
+            self.engine.kernel.cancel_all(error or CancelError("the program cancelled all unfinished tasks"))
+            self._spread_news()
+        self.engine.notify()
+
+    def cancel_group(self, name: str) -> None:
+        """Cancel the unfinished tasks of a group. An unknown name has no effect."""
+        group = self.groups.get(name)
+        if group is None:
+            return
+        with self.engine.lock:
+            self.engine.kernel.cancel_group(group, CancelError(f"the program cancelled the group {name!r}"))
+            self._spread_news()
+        self.engine.notify()
+
+    def _spread_news(self) -> None:
+        """After the kernel has cancelled something: tell the executors and the journal, wake who waits."""
+        self.engine.record_cancelled()
+        self.engine.flush()
+        self.engine.wake()
+
+    def set_wall_clock(self, seconds: float) -> None:
+        """After that time cancel all tasks and raise WallClockError in the main program.
+
+        Raises TaskflowError in any other thread than the main one.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise TaskflowError("compss_set_wall_clock was called in a thread; call it in the main thread")
+        if seconds <= 0:
+            raise ValueError(f"the wall clock limit must be more than 0 seconds, not {seconds!r}")
+
+        def strike(number: int, frame: Any) -> None:  # noqa: ARG001  a signal's handler
+            error = WallClockError(f"the wall clock limit of {seconds:g} seconds was reached; all tasks are cancelled")
+            self.cancel_all(error)
+            raise error
+
+        self._interrupts.alarm(seconds, strike)
 
     # ------------------------------------------------------------------ groups
 
@@ -269,6 +310,10 @@ class Session:
         with self.engine.lock:
             self.journal.synced(self.engine.now_us(), "barrier_group", ())
         self._wait(QuietLatch(group))
+        self.engine.kernel.settle(group)
+        error, group.exception = group.exception, None
+        if error is not None:
+            raise error.with_traceback(None)
         failure = self.engine.kernel.unseen_failure(group)
         if failure is not None:
             for other in group.failures:
@@ -299,6 +344,7 @@ class Session:
         version = datum.current
         datum.group = None
         self.wait_versions([version], what=what)
+        version = last_good(version)
         if version.state == FAILED:
             self.raise_failure(version.value)
         if isinstance(version.value, OwnedPath):
@@ -335,7 +381,7 @@ class Session:
         """At the end: every finished file to its place. A failed version leaves the user's file alone."""
         problems: list[str] = []
         for datum in list(self.files.values()):
-            version = datum.current
+            version = last_good(datum.current)
             if version.state == FILE and isinstance(version.value, OwnedPath) and not datum.deleted:
                 try:
                     self._place(datum, version)
@@ -442,6 +488,15 @@ class Session:
 def _module_path() -> list[str]:
     """``sys.path``, valid in any folder."""
     return [os.path.abspath(entry or ".") for entry in sys.path]
+
+
+def cancellation(failure: Failure) -> TaskCancelledError:
+    """The exception that tells the main program of a cancelled task; its cause is what the cancellation was for."""
+    cause = failure.error
+    why = f"task {failure.task_id} raised {type(cause).__name__}: {cause}" if failure.task_id else str(cause)
+    error = TaskCancelledError(f"the task was cancelled, and its value cannot be had: {why}")
+    error.__cause__ = cause
+    return error
 
 
 def start(**options: Any) -> Session:

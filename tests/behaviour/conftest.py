@@ -45,11 +45,17 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def session_of_module(tmp_path_factory):
-    """Function that gives the module's session on an engine, making it anew if a test has ended it."""
+    """Function that gives the module's session on an engine, making it anew if it is another one or has ended."""
+
+    running = ""
 
     def get(name):
+        nonlocal running
+        if runtime.session is not None and name != running:
+            taskflow.stop()
         if runtime.session is None:
             start(name, tmp_path_factory.mktemp("session") / "run")
+            running = name
         return runtime.session
 
     yield get

@@ -144,7 +144,7 @@ def test_empty_group():
 
 @pytest.mark.engines("local", "simulated")
 def test_failure_of_a_member_is_raised_at_the_end_of_the_group():
-    with pytest.raises(LookupError, match="member"), TaskGroup("failing"):  # noqa: PT012
+    with pytest.raises(LookupError, match="member"), TaskGroup("failing"):
         fail("member")
         fail("second")
     compss_barrier()  # told once
@@ -170,7 +170,7 @@ def test_failure_outside_is_not_raised_by_the_group():
 
 @pytest.mark.engines("local", "simulated")
 def test_exception_of_the_block_itself_comes_through_after_the_barrier(tmp_path):
-    with pytest.raises(KeyError, match="block"), TaskGroup("raising"):  # noqa: PT012
+    with pytest.raises(KeyError, match="block"), TaskGroup("raising"):
         inside = mark(str(tmp_path / "one"))
         raise KeyError("block")
     assert inside.done()

@@ -65,7 +65,7 @@ def test_session_as_a_block(tmp_path):
 
 def test_exception_in_the_block_cancels_and_comes_through(tmp_path):
     begun = time.monotonic()
-    with (  # noqa: PT012
+    with (
         pytest.raises(KeyError, match="mine"),
         taskflow.session(workers=1, run_dir=tmp_path / "run", progress=False),
     ):

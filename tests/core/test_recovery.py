@@ -308,6 +308,7 @@ def test_a_task_skipped_because_its_maker_failed_fails(world):
     follower, after = world.call((result, IN), returns=1)
     executor = maker.executor
     assert follower.executor is executor
+    maker.failed_attempts = 3
     world.kernel.failed(executor, maker.id, ValueError("reason"))
     world.kernel.skipped(executor, follower.id, (maker.id, 0))
     world.settle(executor)

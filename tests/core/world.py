@@ -78,10 +78,16 @@ class World:
         self.kernel.completed(executor, task.id, outputs)
         self.settle(executor)
 
-    def fail(self, task, error=None):
+    def fail(self, task, error=None, outputs=()):
+        """The task fails for the last time; says what becomes of it."""
+        task.failed_attempts = task.function.policy.attempts - 1
+        return self.fail_once(task, error, outputs)
+
+    def fail_once(self, task, error=None, outputs=()):
         executor = task.executor
-        self.kernel.failed(executor, task.id, error or ValueError(f"task {task.id}"))
+        verdict = self.kernel.failed(executor, task.id, error or ValueError(f"task {task.id}"), outputs)
         self.settle(executor)
+        return verdict
 
     def lose(self, executor, running=0):
         self.kernel.executor_lost(executor, running, RuntimeError("died"))

@@ -43,7 +43,7 @@ def blob(value):
 
 def run(executor, function, *params, returns=1, args=None, kwargs=None, task_id=1, durable=False):
     """Run a task with arguments given as nodes; its outputs, or the exception."""
-    executor.define([(task_id, function.__name__, ("value", blob(function)), returns)])
+    executor.define([(task_id, function.__name__, ("value", blob(function)), returns, 0.0)])
     places = [place for place, _ in params if isinstance(place, int)]
     args = args if args is not None else tuple([None] * (max(places) + 1 if places else 0))
     executor.run(task_id, task_id, args, kwargs, params, returns, durable)
@@ -65,20 +65,20 @@ def value_of(output):
 
 
 def test_plain_results_go_the_short_way(executor):
-    executor.define([(1, "f", ("value", blob(lambda x: x + 1)), 1)])
+    executor.define([(1, "f", ("value", blob(lambda x: x + 1)), 1, 0.0)])
     executor.run_plain(5, 1, (2,))
     assert executor.report.plain == {5: 3}
     assert executor.report.rich == {}
 
 
 def test_task_without_result_says_that_it_ended(executor):
-    executor.define([(1, "f", ("value", blob(lambda x: [x])), 0)])
+    executor.define([(1, "f", ("value", blob(lambda x: [x])), 0, 0.0)])
     executor.run_plain(5, 1, (2,))
     assert executor.report.plain == {5: None}
 
 
 def test_result_with_content_is_pickled(executor):
-    executor.define([(1, "f", ("value", blob(lambda x: [x])), 1)])
+    executor.define([(1, "f", ("value", blob(lambda x: [x])), 1, 0.0)])
     executor.run_plain(5, 1, (2,))
     [(state, content)] = executor.report.rich[5]
     assert state == BLOB
@@ -131,7 +131,7 @@ def test_forgotten_results_are_gone(executor):
 
 
 def test_function_that_cannot_be_loaded_fails_its_tasks_only(executor):
-    executor.define([(1, "f", ("ref", "no_such_module", "f"), 1), (2, "g", ("value", blob(lambda: 2)), 1)])
+    executor.define([(1, "f", ("ref", "no_such_module", "f"), 1, 0.0), (2, "g", ("value", blob(lambda: 2)), 1, 0.0)])
     executor.run_plain(5, 1, ())
     executor.run(6, 1, (), None, (), 1, False)
     executor.run_plain(7, 2, ())

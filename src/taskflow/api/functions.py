@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from taskflow import runtime
 from taskflow.api.binding import stored
 from taskflow.api.futures import Future
-from taskflow.core.graph import FILE, Datum, Version
+from taskflow.core.graph import FILE, VALUE, Datum, Version, is_cancelled, last_good
 from taskflow.data.files import absolute, remove_any
 from taskflow.data.serialization import is_plain
+from taskflow.model.errors import TaskflowWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,7 @@ def compss_wait_on(*values: Any, mode: str = "rw", timeout: float | None = None,
     returned as it is. Objects that tasks wrote come back as new objects, so rebind the name: ``x = compss_wait_on(x)``.
     ``mode="r"`` promises that the program only reads the value: tasks that are given it later use the version the
     runtime has, and it is not sent again. Raises what the task raised, and TimeoutError after ``timeout`` seconds.
+    The result of a cancelled task, or of one whose failure is ignored without a default, is None, with one warning.
     """
     session = runtime.session
     if session is None:
@@ -53,9 +55,34 @@ def compss_wait_on(*values: Any, mode: str = "rw", timeout: float | None = None,
                 datum.group = None
         if not session.wait_versions([datum.current for datum in found], timeout, what="wait_on"):
             raise TimeoutError(f"compss_wait_on: the tasks did not end within {timeout} seconds")
+        _warn_of_missing(found)
     done: dict[int, Any] = {}
     results = [_resolve(session, value, mode == "r", done) for value in values]
     return results[0] if len(results) == 1 else results
+
+
+def _warn_of_missing(found: list[Datum]) -> None:
+    """One warning for all values that are None because there are none."""
+    missing = [datum.current for datum in found if is_cancelled(datum.current) or _is_ignored(datum.current)]
+    if not missing:
+        return
+    first = missing[0]
+    failure = first.ignored if first.ignored is not None else last_good(first).value
+    what = "ignored" if first.ignored is not None else "cancelled"
+    cause = f"task {failure.task_id} raised {type(failure.error).__name__}: " if failure.task_id else ""
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    import warnings
+
+    warnings.warn(
+        f"the result of task {first.producer_id}{more} was not made and is None, as the failure policy says: "
+        f"{what}, since {cause}{failure.error}",
+        TaskflowWarning,
+        stacklevel=3,
+    )
+
+
+def _is_ignored(version: Version) -> bool:
+    return version.ignored is not None and version.state == VALUE and version.value is None
 
 
 def _settled(value: Any, around: tuple[Any, ...]) -> Any:
@@ -115,6 +142,8 @@ def _collect(session: Session, value: Any, found: list[Datum]) -> None:
 def _resolve(session: Session, value: Any, keep: bool, done: dict[int, Any]) -> Any:
     """The value with everything in it that tasks made or wrote. ``done``: by identity, what was let go on the way."""
     if isinstance(value, Future):
+        if is_cancelled(value.current):
+            return None
         result = value.result()
         if keep:
             _alias(session, result, value)
@@ -125,7 +154,10 @@ def _resolve(session: Session, value: Any, keep: bool, done: dict[int, Any]) -> 
     if registry:
         datum = registry.find(value)
         if datum is not None:
-            result = datum.result() if isinstance(datum, Future) else session.value_of(datum.current)
+            if is_cancelled(datum.current):
+                result = None
+            else:
+                result = datum.result() if isinstance(datum, Future) else session.value_of(datum.current)
             if keep:
                 _alias(session, result, datum)
             else:
@@ -158,7 +190,7 @@ def _resolve_cell(
     if cells:
         datum = session.registry.find_cell(container, place, item)
         if datum is not None:
-            return session.value_of(datum.current)
+            return None if is_cancelled(datum.current) else session.value_of(datum.current)
     return _resolve(session, item, keep, done)
 
 
@@ -168,6 +200,15 @@ def _alias(session: Session, result: Any, datum: Datum) -> None:
         if isinstance(datum, Future):
             datum.__dict__.pop("_cached", None)  # or the value and its future would keep each other alive
         session.registry.add(result, datum)
+
+
+def compss_set_wall_clock(seconds: float) -> None:
+    """Give the program so many seconds from now; then all tasks are cancelled and WallClockError is raised in it.
+
+    Without a session nothing happens. Raises TaskflowError outside the main thread.
+    """
+    if runtime.session is not None:
+        runtime.session.set_wall_clock(float(seconds))
 
 
 def put(value: T) -> Future[T]:
@@ -256,8 +297,8 @@ def compss_file_exists(*names: Any) -> Any:
         datum = session.known_file(name) if session is not None else None
         if datum is not None and not datum.current.state:
             return True
-        if datum is not None and datum.current.state == FILE:
-            return os.path.exists(str(datum.current.value))
+        if datum is not None and last_good(datum.current).state == FILE:
+            return os.path.exists(str(last_good(datum.current).value))
         return os.path.exists(name)
 
     return _mapped(names, exists, "compss_file_exists")

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from taskflow import runtime
-from taskflow.core.graph import FAILED, HELD, PENDING, Datum, Version, Watch
+from taskflow.core.graph import FAILED, HELD, PENDING, Datum, Version, Watch, is_cancelled, last_good
 from taskflow.data.serialization import note_future
 from taskflow.model.errors import FutureUsedAsValueError, NotRunningError
 
@@ -45,6 +45,8 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
             return "<Future of no task>"
         state = self.current.state
         word = "pending" if not state else "failed" if state == FAILED else "done"
+        if state == FAILED and self.cancelled():
+            word = "cancelled"
         return f"<Future {self.current.label} of task {self.current.producer_id}, {word}>"
 
     # ------------------------------------------------------------------ the value
@@ -66,13 +68,20 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
         return value  # type: ignore[no-any-return]
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the task; return what it raised, or None."""
+        """Wait for the task; return what it raised, or None.
+
+        Also if its policy says that the failure is to be ignored, or only cancels others. TaskCancelledError if the
+        task was cancelled.
+        """
         self._wait(timeout)
-        version = self.current
-        if version.state != FAILED:
+        version = last_good(self.current)
+        failure = version.value if version.state == FAILED else version.ignored
+        if failure is None:
             return None
-        version.value.seen = True
-        error: BaseException = version.value.error
+        failure.seen = True
+        if failure.cancelled and failure.task_id != version.producer_id:
+            return runtime.cancellation(failure)
+        error: BaseException = failure.error
         return error
 
     def _wait(self, timeout: float | None) -> None:
@@ -100,12 +109,16 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
         return not self.current.state and producer is not None and producer.executor is not None
 
     def cancel(self) -> bool:
-        """Not possible for a single task; always False."""
+        """Not possible for a single task, always False. See `compss_cancel_group`."""
         return False
 
     def cancelled(self) -> bool:
-        """Whether the task was cancelled; always False."""
-        return False
+        """Whether the task was cancelled, so that `result` raises TaskCancelledError."""
+        return is_cancelled(self.current)
+
+    def ignored(self) -> bool:
+        """Whether the task failed and its policy was IGNORE: the value is a default, or what was there before."""
+        return self.current.ignored is not None
 
     def set_result(self, result: Any) -> NoReturn:  # noqa: ARG002
         """Only the runtime gives a task's future its value. Raises TypeError."""

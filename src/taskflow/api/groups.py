@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class TaskGroup:
     """Tasks called in the ``with`` block belong to the group ``group_name`` and to the groups open around it.
 
-    With ``implicit_barrier`` the end of the block waits for them, also when the body raised. Without a session the
-    block is just a block.
+    A member that raises COMPSsException ends the work of the group: its other tasks are cancelled, and the barrier
+    raises the exception. With ``implicit_barrier`` the end of the block waits for them, also when the body raised.
+    Without a session the block is just a block.
     """
 
     def __init__(self, group_name: str, implicit_barrier: bool = True) -> None:
@@ -42,7 +43,19 @@ class TaskGroup:
             session.barrier_group(self.name)
 
 
+def compss_cancel_group(group_name: str) -> None:
+    """Cancel the unfinished tasks of a group and what needs their results; running ones are interrupted.
+
+    What they would have written stays what it was. An unknown name, or no session: nothing happens.
+    """
+    if runtime.session is not None:
+        runtime.session.cancel_group(str(group_name))
+
+
 def compss_barrier_group(group_name: str) -> None:
-    """Wait for the tasks of a group. Raises the first failure among them that was not raised yet."""
+    """Wait for the tasks of a group.
+
+    Raises COMPSsException if a member raised one (once), else the first failure among them that was not raised yet.
+    """
     if runtime.session is not None:
         runtime.session.barrier_group(str(group_name))

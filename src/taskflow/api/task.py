@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 import types
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from taskflow import runtime
-from taskflow.api.binding import Binder, Plan
+from taskflow.api.binding import Binder, Plan, stored
 from taskflow.api.futures import Future
 from taskflow.api.options import TaskOptions
 from taskflow.api.returns import Returns, parse_returns
 from taskflow.core.graph import Task as TaskRecord
 from taskflow.core.graph import Version
+from taskflow.data.files import absolute
 from taskflow.data.serialization import FIXED_TYPES, encode
 from taskflow.model.errors import SerializationError
 from taskflow.model.functions import FunctionRecord
-from taskflow.model.parameters import Direction, Parameter, parse_annotation
+from taskflow.model.parameters import Direction, Kind, Parameter, parse_annotation
+from taskflow.model.policies import OnFailure, parse_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,16 +198,18 @@ class TaskFunction:
     ) -> Any:
         plan = self._plan
         returns = self._returns
-        for name in CALL_KEYWORDS.intersection(kwargs):
-            if name not in plan.by_name:
-                value = kwargs.pop(name)
-                if name == "returns":
-                    returns = parse_returns(value, self.__taskflow_function__)
+        record = self._record
+        assert record is not None
+        said = {name: kwargs.pop(name) for name in CALL_KEYWORDS.intersection(kwargs) if name not in plan.by_name}
+        if said:
+            if "returns" in said:
+                returns = parse_returns(said["returns"], self.__taskflow_function__)
+            if "on_failure" in said or "defaults" in said:
+                policy = parse_policy(said.get("on_failure", record.policy), f"a call of task {plan.name}")
+                record = self._variant(session, policy, said.get("defaults", self.options.defaults))
         plan.check(args, kwargs)
         if plan.defaults:
             args, kwargs = plan.completed(args, kwargs)
-        record = self._record
-        assert record is not None
         task = TaskRecord(next(session.task_ids), record, args, frame.f_code, frame.f_lasti)
         if self.priority:
             task.priority = True
@@ -238,18 +243,72 @@ class TaskFunction:
             code.co_filename if code else "?", code.co_firstlineno if code else 0,
             -1 if count is None else count, (*self._definition(), *session.new_path()),
         )  # fmt: skip
-        record.policy = self.options.on_failure
-        record.time_out = self.options.time_out
-        record.parameters = self._plan.by_name
-        record.self_name = self._plan.self_name
-        session.register(record)
+        self._equip(session, record, self.options.on_failure, self.options.defaults)
         if self._record is not None and session is self._session:
             record.mean_s = self._record.mean_s
         self._record = record
         self._session = session
         self._variants = {}
-        quick = self._plan.plain and count in (0, 1) and not returns.classes and not self.priority and not self.layers
+        special = self.priority or self.layers or self.options.time_out
+        quick = self._plan.plain and count in (0, 1) and not returns.classes and not special
         self._quick = 1 + (count or 0) if quick else 0
+
+    def _equip(self, session: runtime.Session, record: FunctionRecord, policy: OnFailure, defaults: Any) -> None:
+        """Give a record what the runtime does when it fails, and make it known."""
+        record.policy = policy
+        record.time_out = self.options.time_out
+        record.defaults = self._encoded_defaults(session, defaults)
+        record.parameters = self._plan.by_name
+        record.self_name = self._plan.self_name
+        session.register(record)
+
+    def _encoded_defaults(self, session: runtime.Session, defaults: dict[str, Any]) -> dict[int | str, Any]:
+        """Defaults for the outputs of an ignored failure, as executors and the kernel use them."""
+        plan = self._plan
+        encoded: dict[int | str, Any] = {}
+        for name, value in defaults.items():
+            if name == "returns":
+                count = max(self._returns.count or 1, 1)
+                several = count > 1 and isinstance(value, (list, tuple)) and len(value) == count
+                encoded[name] = [self._default(session, item) for item in (value if several else [value] * count)]
+                continue
+            if name not in plan.by_name:
+                raise ValueError(f"on_failure: task {plan.name} has no parameter {name!r} that could have a default")
+            parameter = plan.by_name[name]
+            if parameter.kind in (Kind.FILE, Kind.DIRECTORY):
+                encoded[name] = absolute(value)
+                if not os.path.exists(encoded[name]):
+                    raise FileNotFoundError(
+                        f"on_failure: the default {name}={value!r} of task {plan.name} does not exist"
+                    )
+            else:
+                encoded[name] = self._default(session, value)
+            if name in plan.positional:
+                encoded[plan.positional.index(name)] = encoded[name]
+        return encoded
+
+    def _default(self, session: runtime.Session, value: Any) -> tuple[int, Any]:
+        found = stored(session, value, f"a default of task {self._plan.name}")
+        if found is None:
+            raise ValueError(
+                f"on_failure: a default of task {self._plan.name} contains a future; use compss_wait_on on it"
+            )
+        return found
+
+    def _variant(self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any]) -> FunctionRecord:
+        """The record of calls with another policy or other defaults than declared."""
+        usual = self._record
+        assert usual is not None
+        key = (policy, encode(defaults, "defaults").blob() if defaults else None)
+        variant = self._variants.get(key)
+        if variant is None:
+            variant = FunctionRecord(
+                next(session.function_ids), usual.name, usual.module, usual.file, usual.line, usual.returns,
+                usual.definition,
+            )  # fmt: skip
+            self._equip(session, variant, policy, defaults)
+            self._variants[key] = variant
+        return variant
 
     def _definition(self) -> tuple[Any, ...]:
         """How executors get at what is to be run: see `FunctionRecord`."""
@@ -385,6 +444,9 @@ def task(
     priority: bool = ...,
     target_direction: Any = ...,
     varargs_type: Any = ...,
+    on_failure: Any = ...,
+    defaults: dict[str, Any] | None = ...,
+    time_out: float = ...,
     **annotations: Any,
 ) -> Callable[[F], F]: ...
 
@@ -397,6 +459,9 @@ def task(
     priority: bool = False,
     target_direction: Any = Direction.INOUT,
     varargs_type: Any = Direction.IN,
+    on_failure: Any = OnFailure.RETRY,
+    defaults: dict[str, Any] | None = None,
+    time_out: float = 0,
     **annotations: Any,
 ) -> Any:
     """Make a function a task function.
@@ -407,7 +472,10 @@ def task(
     ``returns``: how many values the function returns: a number, types, a global's name, ``"value_of(parameter)"``,
     ``"{{parameter}}"``; without it, what the annotation or the source says. ``priority``: run before ready tasks
     without priority. ``target_direction``: how methods use ``self`` (default INOUT). ``varargs_type``: direction of
-    ``*args``. Every other keyword names a parameter and gives its direction (``a=INOUT``, ``path=FILE_OUT``).
+    ``*args``. ``on_failure``: "RETRY" (the default: at most 4 executions), "FAIL", "CANCEL_SUCCESSORS" or "IGNORE",
+    the latter with ``defaults``, values for "returns" and for output parameters. ``time_out``: seconds after which an
+    execution has failed (0: never). Every other keyword names a parameter and gives its direction (``a=INOUT``,
+    ``path=FILE_OUT``).
 
     Raises TypeError or ValueError, naming the parameter, for annotations that make no sense.
     """
@@ -418,6 +486,12 @@ def task(
         if isinstance(function, (staticmethod, classmethod)):
             raise TypeError(f"put @{type(function).__name__} above @task, not below it")
         known = {}
+        where = f"task {function.__qualname__}"
+        options = TaskOptions(
+            on_failure=parse_policy(on_failure, where),
+            defaults=dict(defaults or {}),
+            time_out=_seconds(time_out, where),
+        )
         for name, value in annotations.items():
             if name in _LATER:
                 warnings.warn(f"task {function.__qualname__}: {name} is not used by this version", stacklevel=2)
@@ -425,15 +499,25 @@ def task(
                 known[name] = value
         return TaskFunction(
             function, returns=returns, priority=priority, target_direction=target_direction,
-            varargs_type=varargs_type, annotations=known,
+            varargs_type=varargs_type, annotations=known, options=options,
         )  # fmt: skip
 
     return decorate
 
 
+def _seconds(value: Any, where: str) -> float:
+    try:
+        seconds = float(value or 0)
+    except (TypeError, ValueError):
+        raise TypeError(f"{where}: time_out is a number of seconds, not {value!r}") from None
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{where}: time_out must be 0 (no limit) or more seconds, not {value!r}")
+    return seconds
+
+
 #: Arguments of PyCOMPSs' decorator that name no parameter.
 _LATER = frozenset({
-    "cache_returns", "is_distributed", "is_replicated", "on_failure", "defaults", "time_out", "computing_nodes",
+    "cache_returns", "is_distributed", "is_replicated", "computing_nodes",
     "processes_per_node", "is_reduce", "chunk_size", "numba", "numba_flags", "numba_signature", "numba_declaration",
     "tracing_hook",
 })  # fmt: skip

@@ -59,6 +59,10 @@ def register(task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
             continue
         if direction is not IN_DELETE:
             before.setdefault(datum, datum.current)
+            if direction is OUT and datum.versions:
+                if task.replaced is None:
+                    task.replaced = {}
+                task.replaced[len(writes)] = datum.current
             writes.append(write(datum, task, len(writes)))
         else:
             datum.deleted = True
@@ -122,7 +126,7 @@ def member_ended(member: Version, failure: Failure | None) -> Version | None:
     group.unfinished -= 1
     if failure is None:
         group.latest = member
-    elif group.failure is None:
+    elif group.failure is None or group.failure.cancelled:
         group.failure = failure
     if group.unfinished:
         return None
@@ -133,4 +137,7 @@ def member_ended(member: Version, failure: Failure | None) -> Version | None:
     else:
         version.state = FAILED
         version.value = group.failure
+        if group.failure.cancelled:
+            version.previous = group.latest  # the work of the members that were not cancelled is not lost
+            group.latest.exposed = True
     return version

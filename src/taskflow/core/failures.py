@@ -1,11 +1,26 @@
-"""What a failure does: dependants fail with it, tasks of a dead executor go elsewhere, lost results are made again."""
+"""What a failure does: the task is tried again, or its policy decides; lost results are made again.
+
+===================  ==========================================================================================
+policy               when no attempt is left
+===================  ==========================================================================================
+RETRY, FAIL          the task and all that need its results fail; the main program is told where it waits
+CANCEL_SUCCESSORS    all that need its results are cancelled; what the task had written to files stays
+IGNORE               the task counts as done; its results are defaults, what it had written, or what was before
+COMPSsException      (raised in a group, whatever the policy) the unfinished tasks of all its groups are cancelled
+===================  ==========================================================================================
+
+What a cancelled task would have written stays what it was before: see `core.graph.last_good`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from taskflow.core.accesses import member_ended
 from taskflow.core.graph import (
+    ASSIGNED,
     DONE,
     FAILED,
     FAILED_TASK,
@@ -23,8 +38,23 @@ from taskflow.core.graph import (
 )
 from taskflow.core.lineage import is_lost
 from taskflow.core.placement import Executor, Placing
+from taskflow.model.errors import COMPSsException, TimeOutError
+from taskflow.model.policies import OnFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 MAX_DEATHS = 2  #: executors that may die of one task before it is reported
+
+
+class Verdict(Enum):
+    """What became of a task whose attempt failed."""
+
+    RETRIED = "retried"
+    FAILED = "failed"
+    IGNORED = "ignored"
+    SUCCESSORS_CANCELLED = "successors cancelled"
+    GROUPS_CANCELLED = "groups cancelled"
 
 
 class Failing(Placing):
@@ -36,10 +66,14 @@ class Failing(Placing):
         self.unfinished = 0
         self.failed_count = 0
         self.rerun_count = 0
+        self.ignored_count = 0
+        self.cancelled_count = 0
         self.cancelled: list[tuple[int, int]] = []
+        self.cancels: list[tuple[Executor, int]] = []
+        self.cancellations: list[Failure] = []  # that the main program has not waited for yet
         self.notices: list[Watch] = []
 
-    def _enter(self, task: Task) -> None:
+    def _enter(self, task: Task, *, new: bool = False) -> None:
         """Count what the task misses and go on from there (`core.master`)."""
         raise NotImplementedError
 
@@ -51,14 +85,60 @@ class Failing(Placing):
         """The version can be read, or has failed (`core.master`)."""
         raise NotImplementedError
 
-    def failed(self, executor: Executor, task_id: int, error: BaseException) -> bool:
-        """A task raised. Returns whether the report counted (a stale one does not)."""
+    def _publish_outputs(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> None:
+        """The task is done, and these are its results (`core.master`)."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ attempts
+
+    def failed(
+        self, executor: Executor, task_id: int, error: BaseException, outputs: Sequence[Any] = ()
+    ) -> Verdict | None:
+        """A task raised. Returns what becomes of it, None if the report does not count (it is stale, or was cancelled).
+
+        ``outputs``: for a task with the policy IGNORE what its results are to be, as (state, value); with
+        CANCEL_SUCCESSORS the same for what it had written to files, and None for other results.
+        """
         task = executor.inflight.pop(task_id, None)
         if task is None:
-            return False
+            return None
         executor.load -= task.cost
+        if task.cancelled:
+            self._gone(task)
+            return None
+        return self._end_attempt(task, error, outputs)
+
+    def _end_attempt(self, task: Task, error: BaseException, outputs: Sequence[Any]) -> Verdict:
+        policy = task.function.policy
+        task.failed_attempts += 1
+        if isinstance(error, COMPSsException):
+            if task.groups:
+                self._raise_in_groups(task, error)
+                return Verdict.GROUPS_CANCELLED
+        elif task.failed_attempts < policy.attempts:
+            task.executor = None
+            self.rerun_count += 1
+            self._requeue(task)
+            return Verdict.RETRIED
+        elif policy is OnFailure.IGNORE:
+            failure = Failure(error, task.id)
+            self.ignored_count += 1
+            for version in task.writes:
+                if version is not None:
+                    version.ignored = failure
+            self._publish_outputs(task, outputs)
+            return Verdict.IGNORED
+        elif policy is OnFailure.CANCEL_SUCCESSORS:
+            self.failed_count += 1
+            writes = task.writes
+            self._fail(task, self._cancellation(error, task.id, task.groups))
+            for version, made in zip(writes, outputs, strict=True):
+                if version is not None and made is not None:
+                    version.previous = Version.output(version.datum_id, version.number, None, 0)
+                    version.previous.state, version.previous.value = made
+            return Verdict.SUCCESSORS_CANCELLED
         self._fail_anew(task, error)
-        return True
+        return Verdict.FAILED
 
     def _fail_anew(self, task: Task, error: BaseException) -> None:
         failure = Failure(error, task.id)
@@ -73,6 +153,9 @@ class Failing(Placing):
         task = executor.inflight.pop(task_id, None)
         if task is not None:
             executor.load -= task.cost
+            if task.cancelled:
+                self._gone(task)
+                return
             task.executor = None
             for version in task.reads:
                 if version.state == HELD and version.value.executor is executor and version.key == key:
@@ -86,14 +169,19 @@ class Failing(Placing):
             task = doomed.pop()
             if task.state >= DONE:
                 continue
+            if task.state == ASSIGNED and task.executor is not None and task.id in task.executor.inflight:
+                self._withdraw(task, task.executor)
             task.state = FAILED_TASK
             if task.id != failure.task_id:
                 self.cancelled.append((task.id, failure.task_id))
+                self.cancelled_count += 1
             self.unfinished -= 1
-            for version in task.writes:
+            for index, version in enumerate(task.writes):
                 if version is None:
                     task.failure = failure  # a result of an earlier run may get lost yet
                     continue
+                if failure.cancelled:
+                    _keep_previous(task, index, version)
                 version.state = FAILED
                 version.value = failure
                 version.producer = None
@@ -101,13 +189,108 @@ class Failing(Placing):
                 if whole is not None and whole.waiters is not None:
                     for waiter in whole.waiters:
                         waiter.missing -= 1
-                        if waiter.state == WAITING:
+                        if waiter.state == WAITING or (failure.cancelled and waiter.state == ASSIGNED):
                             doomed.append(waiter)
                         elif waiter.state == WATCHING:
                             self.notices.append(waiter)
                     whole.waiters = None
             task.deletes = None
             self._after(task)
+
+    # ------------------------------------------------------------------ cancellation
+
+    def _raise_in_groups(self, task: Task, error: BaseException) -> None:
+        """A member raised COMPSsException: the barrier of each of its groups will, and the other members end."""
+        failure = self._cancellation(error, task.id, task.groups)
+        members: dict[int, Task] = {}
+        for group in task.groups:
+            if group.exception is None:
+                group.exception = error
+            members.update(group.members)
+        self._fail(task, failure)
+        self.cancel(members.values(), failure)
+
+    def _cancellation(self, error: BaseException, task_id: int, groups: Iterable[Group]) -> Failure:
+        failure = Failure(error, task_id, cancelled=True)
+        self.cancellations.append(failure)
+        for group in groups:
+            group.cancellations.append(failure)
+        return failure
+
+    def settle(self, group: Group | None = None) -> None:
+        """The main program has waited (for the group, or for all): it may use the data of what was cancelled again."""
+        cancellations = self.cancellations if group is None else group.cancellations
+        for failure in cancellations:
+            failure.settled = True
+        cancellations.clear()
+
+    def cancel(self, tasks: Iterable[Task], failure: Failure) -> None:
+        """Cancel tasks and what needs their results. One that is running is interrupted; its results do not count."""
+        for task in list(tasks):
+            if not task.cancelled:
+                self._fail(task, failure)
+        self.ready = deque(task for task in self.ready if task.state < DONE)
+        self.urgent = deque(task for task in self.urgent if task.state < DONE)
+        for executor in self.executors.values():
+            executor.local = deque(task for task in executor.local if task.state < DONE)
+        self.ready_limit = 1
+        for executor in list(self.executors.values()):
+            self.settled(executor)
+
+    def cancel_group(self, group: Group, error: BaseException) -> None:
+        """Cancel the unfinished tasks of a group, without telling its barriers."""
+        failure = Failure(error, 0, cancelled=True)
+        failure.settled = True
+        self.cancel(group.members.values(), failure)
+
+    def cancel_all(self, error: BaseException) -> None:
+        """Cancel every unfinished task."""
+        failure = Failure(error, 0, cancelled=True)
+        failure.settled = True
+        tasks = [*self.ready, *self.urgent]
+        for executor in self.executors.values():
+            tasks += [*executor.inflight.values(), *executor.local, *executor.followers]
+        self.cancel(tasks, failure)
+
+    def _withdraw(self, task: Task, executor: Executor) -> None:
+        """A task handed to an executor is cancelled: take it back, or leave a stand-in until the executor reports.
+
+        So barriers wait until it has really ended, and nothing of it touches a file behind the program's back.
+        """
+        if task in executor.outbox:
+            executor.outbox.remove(task)
+            del executor.inflight[task.id]
+            executor.load -= task.cost
+            return
+        stand_in = Task(task.id, task.function, ())
+        stand_in.cancelled = True
+        stand_in.state = ASSIGNED
+        stand_in.executor = executor
+        stand_in.cost = task.cost
+        stand_in.writes = [None] * len(task.writes)  # type: ignore[list-item]
+        stand_in.groups, task.groups = task.groups, ()
+        stand_in.targets = task.targets
+        for group in stand_in.groups:
+            group.members[task.id] = stand_in
+        executor.inflight[task.id] = stand_in
+        self.unfinished += 1
+        self.cancels.append((executor, task.id))
+
+    def dropped(self, executor: Executor, task_ids: Iterable[int]) -> None:
+        """The executor has thrown away cancelled tasks that it had not begun."""
+        for task_id in task_ids:
+            task = executor.inflight.pop(task_id, None)
+            if task is not None:
+                executor.load -= task.cost
+                self._gone(task)
+
+    def _gone(self, stand_in: Task) -> None:
+        """The executor has let go of a cancelled task."""
+        stand_in.state = DONE
+        self.unfinished -= 1
+        self._after(stand_in)
+
+    # ------------------------------------------------------------------ what the main program is told
 
     def unseen_failure(self, group: Group | None = None) -> Failure | None:
         """The first failure (of the group, or of all) that the main program has not been told of.
@@ -136,6 +319,8 @@ class Failing(Placing):
             for task in tasks:
                 self._fail(task, Failure(error, task.id))
 
+    # ------------------------------------------------------------------ executors
+
     def executor_joined(self, executor_id: int) -> Executor:
         """A new executor is ready for work."""
         executor = Executor(executor_id)
@@ -146,12 +331,16 @@ class Failing(Placing):
         self._set_ready_limit()
         return executor
 
-    def executor_lost(self, executor: Executor, running: int, error: BaseException) -> list[Task]:
+    def executor_lost(
+        self, executor: Executor, running: int, error: BaseException, outputs: Sequence[Any] = ()
+    ) -> Verdict | None:
         """The executor died while it ran task ``running`` (0: none). Its tasks go elsewhere.
 
-        The task that was running is tried once more, and reported with ``error`` if an executor dies of it again.
-        Returns the tasks that were running or queued there.
+        The task that was running is tried once more if its policy is RETRY, and fails with ``error`` if an executor
+        dies of it again. An executor that was killed for a task's time-out (``error`` says so) counts as an attempt of
+        that task. Returns what becomes of the task; ``outputs`` as for `failed`.
         """
+        verdict: Verdict | None = None
         executor.alive = False
         del self.executors[executor.id]
         self.team.remove(executor)
@@ -166,22 +355,35 @@ class Failing(Placing):
             if is_lost(version):
                 self._recover(version)
         for task in tasks:
+            if task.cancelled:
+                self._gone(task)
+                continue
             if task.state != WAITING:
                 continue
             if task.id == running:
-                task.deaths += 1
-                if task.deaths >= MAX_DEATHS:
-                    self._fail_anew(task, error)
-                    continue
-            else:
-                self.rerun_count += 1
+                verdict = self._end_fatal_attempt(task, error, outputs)
+                continue
+            self.rerun_count += 1
             self._requeue(task)
         orphans = list(executor.local)
         executor.local.clear()
         executor.followers.clear()
         for task in orphans:
             self._requeue(task)
-        return tasks
+        return verdict
+
+    def _end_fatal_attempt(self, task: Task, error: BaseException, outputs: Sequence[Any]) -> Verdict:
+        """The executor died of the task."""
+        if isinstance(error, TimeOutError):
+            return self._end_attempt(task, error, outputs)
+        task.deaths += 1
+        if task.function.policy is OnFailure.RETRY:
+            if task.deaths < MAX_DEATHS:
+                self._requeue(task)
+                return Verdict.RETRIED
+            self._fail_anew(task, error)
+            return Verdict.FAILED
+        return self._end_attempt(task, error, outputs)
 
     def _requeue(self, task: Task) -> None:
         """Put back a task that had been handed out (or waited for the data of an executor that died).
@@ -259,3 +461,13 @@ class Failing(Placing):
             self._recover(version)
         else:
             del self.publishing[key]
+
+
+def _keep_previous(task: Task, index: int, version: Version) -> None:
+    """The version will not be made: its datum stays what it was."""
+    previous = None if task.replaced is None else task.replaced.get(index)
+    if previous is None:
+        previous = next((read for read in task.reads if read.datum_id == version.datum_id), None)
+    if previous is not None:
+        version.previous = previous
+        previous.exposed = True

@@ -75,6 +75,8 @@ class Version:
     number: int = 1
     index: int = 0
     group: AccessGroup | None = None
+    previous: Version | None = None  #: of a version that was cancelled: what the datum stays
+    ignored: Failure | None = None  #: why it is a default, or what it was before, and not what its task made
     producer: Task | None
 
     def __init__(self, datum_id: int, producer: Task | None = None, producer_id: int = 0) -> None:
@@ -135,28 +137,53 @@ class Held:
 
 
 class Failure:
-    """Why a version cannot be had. ``seen`` is set once the main program has been told."""
+    """Why a version cannot be had. ``seen`` is set once the main program has been told.
 
-    __slots__ = ("error", "seen", "task_id")
+    ``cancelled``: it was not made although nothing went wrong with it. A datum that existed before stays what it was
+    (see `last_good`), and the main program is not told by an exception. Tasks that read it are cancelled, too, until
+    the main program has waited and can know of it (``settled``): what happens does not depend on who is faster.
+    """
 
-    def __init__(self, error: BaseException, task_id: int) -> None:
+    __slots__ = ("cancelled", "error", "seen", "settled", "task_id")
+
+    def __init__(self, error: BaseException, task_id: int, *, cancelled: bool = False) -> None:
         self.error = error
         self.task_id = task_id
         self.seen = False
+        self.settled = False
+        self.cancelled = cancelled
 
     def __repr__(self) -> str:
-        return f"<failure of task {self.task_id}: {self.error!r}>"
+        return f"<{'cancellation by' if self.cancelled else 'failure of'} task {self.task_id}: {self.error!r}>"
+
+
+def last_good(version: Version) -> Version:
+    """The version that a datum has if its last writers were cancelled: the one before them."""
+    while version.state == FAILED and version.previous is not None:
+        version = version.previous
+    return version
+
+
+def is_cancelled(version: Version) -> bool:
+    """Whether there is no value because of a cancellation, and none from before either."""
+    good = last_good(version)
+    return good.state == FAILED and good.value.cancelled
 
 
 class Group:
-    """A named task group of the main program: how many of its tasks are unfinished and what failed."""
+    """A named task group of the main program: its unfinished tasks by id, what failed, and why tasks were cancelled.
 
-    __slots__ = ("closed", "failures", "name", "unfinished")
+    ``exception`` is the COMPSsException of a member that no barrier of the group has raised yet.
+    """
+
+    __slots__ = ("cancellations", "closed", "exception", "failures", "members", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.unfinished = 0
+        self.members: dict[int, Task] = {}
         self.failures: list[Failure] = []
+        self.cancellations: list[Failure] = []
+        self.exception: BaseException | None = None
         self.closed = False
 
 
@@ -217,8 +244,12 @@ class Task:
     deletes: list[str] | None = None
     durable: bool = False
     deaths: int = 0
+    failed_attempts: int = 0
     generation: int = 1
     failure: Failure | None = None
+    cancelled: bool = False  #: stands for a cancelled task until its executor has let go of it
+    targets: dict[int, str] | None = None  #: paths of the files it is writing, by index in ``writes``
+    replaced: dict[int, Version] | None = None  #: what its OUT accesses will replace, by index in ``writes``
 
     reads: tuple[Version, ...] | list[Version]
     writes: tuple[Version, ...] | list[Version]
@@ -244,8 +275,8 @@ class Task:
 
     @property
     def attempt(self) -> int:
-        """Number of the current execution: one more than the executors that died of the task."""
-        return self.deaths + 1
+        """Number of the current execution: one more than the failed ones and the executors that died of the task."""
+        return self.deaths + self.failed_attempts + 1
 
     @property
     def location(self) -> str:

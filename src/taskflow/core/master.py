@@ -1,11 +1,12 @@
 """The kernel's state machine: events in (method calls), commands out (lists that a driver empties).
 
-Events:    submit · completed · failed · skipped · published · unpublishable · given_back · executor_joined ·
-           executor_lost · released · need · stalled
+Events:    submit · completed · failed · skipped · cancel_group · cancel_all · dropped · published · unpublishable ·
+           given_back · executor_joined · executor_lost · released · need · stalled
 Commands:  ``dirty``: executors that have something in ``outbox``, ``movable``, ``publish``;
            ``recalls``: (executor, n) give back up to n tasks that have not begun;
            ``unlink``: files whose deletion was declared by a task that has ended;
-           ``cancelled``: (task id, failed task id), for the journal;
+           ``cancels``: (executor, task id): what it runs, or has queued, is not wanted any more;
+           ``cancelled``: (task id, id of the task because of which), for the journal;
            ``notices``: watches whose version has been made or failed.
 
 Callers serialise the calls (the live driver by one lock); the kernel itself knows no threads.
@@ -32,6 +33,7 @@ from taskflow.core.graph import (
     Task,
     Version,
     Watch,
+    last_good,
 )
 from taskflow.core.lineage import is_lost, retain
 from taskflow.core.placement import Executor, booked_cost
@@ -61,11 +63,11 @@ class Master(Failing):
         self.submitted += 1
         self.unfinished += 1
         for group in task.groups:
-            group.unfinished += 1
+            group.members[task.id] = task
         if task.reads:
             for version in task.reads:
                 version.readers += 1
-            self._enter(task)
+            self._enter(task, new=True)
         else:
             self._make_ready(task)
 
@@ -81,8 +83,11 @@ class Master(Failing):
             return True
         return False
 
-    def _enter(self, task: Task) -> None:
-        """Count what the task still misses; make it ready, send it ahead, fail it, or let it wait."""
+    def _enter(self, task: Task, *, new: bool = False) -> None:
+        """Count what the task still misses; make it ready, send it ahead, fail it, or let it wait.
+
+        A ``new`` task may name versions that have been cancelled before: it gets what their data are now.
+        """
         missing = 0
         for version in task.reads:
             state = version.state
@@ -93,6 +98,10 @@ class Master(Failing):
                         return  # the attempt failed another of its inputs, and with it the task
                     state = version.state
                 if state == FAILED:
+                    if new and version.value.settled and last_good(version) is not version:
+                        self._read_instead(task, version)
+                        self._enter(task, new=True)
+                        return
                     self._fail(task, version.value)
                     return
             if not state:
@@ -109,6 +118,19 @@ class Master(Failing):
                 self._assign(task, executor)
             else:
                 executor.followers.append(task)
+
+    @staticmethod
+    def _read_instead(task: Task, cancelled: Version) -> None:
+        """Have the task read the last version that was not cancelled."""
+        good = last_good(cancelled)
+        reads = [good if version is cancelled else version for version in task.reads]
+        count = sum(version is cancelled for version in task.reads)
+        cancelled.readers -= count
+        good.readers += count
+        for version in reads:  # what has been entered on the way is entered again
+            if version.waiters is not None and task in version.waiters:
+                version.waiters = [waiter for waiter in version.waiters if waiter is not task]
+        task.reads = reads
 
     # ------------------------------------------------------------------ completion
 
@@ -144,6 +166,9 @@ class Master(Failing):
         if task is None:
             return
         executor.load -= task.cost
+        self._publish_outputs(task, outputs)
+
+    def _publish_outputs(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> None:
         task.state = DONE
         held = False
         arrived: list[Version] = []
@@ -180,11 +205,13 @@ class Master(Failing):
             task.writes = ()
         if task.groups:
             for group in task.groups:
-                group.unfinished -= 1
+                group.members.pop(task.id, None)
             task.groups = ()
         if task.deletes is not None:
             self.unlink.extend(task.deletes)
             task.deletes = None
+        if task.replaced is not None:
+            task.replaced = None
 
     def _arrived(self, version: Version) -> None:
         """The version can be read: tasks that missed it miss one less."""
@@ -269,6 +296,10 @@ class Master(Failing):
         state = version.state
         if not state:
             return False
+        if state == FAILED:
+            version.value.settled = True
+            good = last_good(version)
+            return good is version or self.need(good)
         if state == HELD or state == GONE:
             if is_lost(version):
                 self._recover(version)
@@ -283,17 +314,6 @@ class Master(Failing):
             return False
         version.add_waiter(watch)
         return True
-
-    def cancel_pending(self) -> list[int]:
-        """Forget every task that has not been handed to an executor; return their ids (the run is ending)."""
-        ids = [task.id for task in (*self.ready, *self.urgent)]
-        for executor in self.team:
-            ids += [task.id for task in (*executor.local, *executor.followers)]
-            executor.local.clear()
-            executor.followers.clear()
-        self.ready.clear()
-        self.urgent.clear()
-        return ids
 
 
 def is_movable(version: Version) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from taskflow.core.graph import ASSIGNED, FILE, HELD, READY, WAITING, Task, Version
 from taskflow.core.lineage import MAX_GENERATION, generation_of, is_lost
+from taskflow.model.policies import OnFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,6 +101,10 @@ class Placing:
 
     def _requeue(self, task: Task) -> None:
         """Put back a task that had been handed out (`core.failures`)."""
+        raise NotImplementedError
+
+    def _gone(self, stand_in: Task) -> None:
+        """The executor has let go of a cancelled task (`core.failures`)."""
         raise NotImplementedError
 
     def _make_ready(self, task: Task) -> None:
@@ -216,7 +221,11 @@ class Placing:
         for version in task.reads:
             state = version.state
             if state == HELD:
-                if version.value.executor is not executor or version.key in self.publishing:
+                if (
+                    version.value.executor is not executor
+                    or version.key in self.publishing
+                    or task.function.policy is OnFailure.IGNORE  # if it fails, the value from before is needed
+                ):
                     self._publish_first(task, executor)
                     return
             elif state > FILE or not (state or task.missing):
@@ -245,6 +254,8 @@ class Placing:
         """The one executor on which all missing inputs of the task are being made, if there is one."""
         if task.missing > FOLLOW_LIMIT or task.exclusive is not None or task.priority:
             return None
+        if task.function.policy is OnFailure.IGNORE:
+            return None  # see `_assign`
         maker: Executor | None = None
         for version in task.reads:
             state = version.state
@@ -269,7 +280,11 @@ class Placing:
             return
         task.state = WAITING
         for version in task.reads:
-            if version.state == HELD and (version.value.executor is not executor or version.key in self.publishing):
+            if version.state == HELD and (
+                version.value.executor is not executor
+                or version.key in self.publishing
+                or task.function.policy is OnFailure.IGNORE
+            ):
                 self._request(version)
                 task.missing += 1
                 version.add_waiter(task)
@@ -369,10 +384,12 @@ class Placing:
     def stalled(self, executor: Executor) -> None:
         """The executor has been silent for long.
 
-        If others are idle, have it send what it has done, and let them have what is queued behind its running task.
+        Have it send what it has done: a result must not wait for the end of the task behind it. If others are idle, let
+        them have what is queued behind its running task.
         """
-        if len(executor.inflight) > 1 and not executor.recalling and self.unbalanced():
-            self._take_back(executor)
+        if len(executor.inflight) > 1 and not executor.recalling:
+            if self.unbalanced():
+                self._take_back(executor)
             if not executor.recalling:
                 executor.recalling = True
                 self.recalls.append((executor, 0))
@@ -383,12 +400,15 @@ class Placing:
         tasks = [task for task in map(executor.inflight.pop, task_ids, _nones()) if task is not None]
         for task in tasks:
             executor.load -= task.cost
+            if task.cancelled:
+                self._gone(task)
         for place, other in enumerate(self.team):
             if not other.inflight:
                 self.next_in_team = place  # or they might go back to where they came from
         for task in sorted(tasks, key=_by_id):
-            task.executor = None
-            self._requeue(task)
+            if not task.cancelled:
+                task.executor = None
+                self._requeue(task)
         for idle in self.team:
             if not idle.inflight:
                 self._take_ready(idle, AHEAD_S)

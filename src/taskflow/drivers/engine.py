@@ -14,13 +14,15 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from taskflow.core.failures import Verdict
 from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE, Held, Task, Version, Watch
 from taskflow.core.master import Master, is_movable
-from taskflow.data.files import OwnedPath, remove_any
+from taskflow.data.files import OwnedPath, copy_any, remove_any
 from taskflow.data.serialization import decode_blob
 from taskflow.data.store import Segment, Snapshots, Store
 from taskflow.model.errors import PicklableStandIn, RemoteTraceback
 from taskflow.model.parameters import Direction
+from taskflow.model.policies import OnFailure
 from taskflow.wire.messages import (
     N_BLOB,
     N_DICT,
@@ -38,7 +40,7 @@ from taskflow.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from taskflow.core.graph import Datum
     from taskflow.core.placement import Executor
@@ -94,7 +96,7 @@ class QuietLatch:
 
     def satisfied(self, kernel: Master) -> bool:
         """Whether nothing is unfinished."""
-        return not (kernel.unfinished if self.group is None else self.group.unfinished)
+        return not (kernel.unfinished if self.group is None else self.group.members)
 
 
 class BelowLatch:
@@ -123,6 +125,31 @@ class ReadersLatch:
     def satisfied(self, kernel: Master) -> bool:  # noqa: ARG002  same signature as the other latches
         """Whether nobody reads it."""
         return not self.version.readers
+
+
+def _written(task: Task) -> Iterator[tuple[int | str, tuple[Any, ...]]]:
+    """The nodes of what a task writes besides what it returns, in the order of its outputs, each with its parameter."""
+    if not task.params or type(task.params[0]) is int:
+        return
+    for where, node in task.params:
+        yield from ((where, written) for written in _written_in(node))
+
+
+def _written_in(node: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    kind = node[0]
+    if kind == N_LIST:
+        for item in node[1]:
+            yield from _written_in(item)
+    elif kind == N_DICT:
+        for key, value in node[1]:
+            if key[-1]:
+                yield key
+            yield from _written_in(value)
+    elif kind == N_PATH:
+        if node[3] >= 0:
+            yield node
+    elif node[-1]:
+        yield node
 
 
 AnyLatch = Latch | QuietLatch | BelowLatch | ReadersLatch
@@ -162,6 +189,14 @@ class Engine:
         self.released: deque[Version] = deque()  # versions that the main program can no longer name
         self.max_pending = self.pending_limit = 1 << 60  # the former is 0 while a signal is held back
         self.deliver: Callable[[], None] = lambda: None  # acts on that signal; see taskflow.interrupts
+
+    def add_function(self, record: FunctionRecord, about: dict[str, Any]) -> None:
+        """Make a task function known, to the journal too, ``about`` being more to write there. With the lock held."""
+        self.functions[record.id] = record
+        self.journal.write({
+            "e": "fn", "fn": record.id, "name": record.name, "module": record.module, "file": record.file,
+            "line": record.line, **about,
+        })  # fmt: skip
 
     def now_us(self) -> int:
         """Microseconds since the run started, for the journal."""
@@ -247,14 +282,16 @@ class Engine:
         outbox, executor.outbox = executor.outbox, []
         movable, executor.movable = executor.movable, []
         publish, executor.publish = executor.publish, []
-        functions: list[tuple[int, str, tuple[Any, ...], int]] = []
+        functions: list[tuple[int, str, tuple[Any, ...], int, float]] = []
         tasks: list[tuple[Any, ...]] = []
         known = link.known
         for task in outbox:
             function = task.function
             if function.id not in known:
                 known.add(function.id)
-                functions.append((function.id, function.name, function.definition, function.returns))
+                functions.append((
+                    function.id, function.name, function.definition, function.returns, function.time_out,
+                ))  # fmt: skip
             params = task.params
             if params:
                 if type(params[0]) is int:
@@ -334,6 +371,9 @@ class Engine:
             target = whole.__dict__.get("path") or whole.__dict__.setdefault("path", self._new_path(name))
         else:
             target = self._new_path(name)
+        if task.targets is None:
+            task.targets = {}
+        task.targets[write] = target
         mode = {Direction.OUT: P_OUT, Direction.CONCURRENT: P_SHARED}.get(direction, P_INOUT)
         return (N_PATH, mode, source, target, directory, True)
 
@@ -379,14 +419,16 @@ class Engine:
             kernel.unpublishable(executor, key)
         for task_id, encoded in failed:
             task = executor.inflight.get(task_id)
-            if task is not None:
+            if task is not None and not task.cancelled:
                 self._fail(executor, task, encoded)
+            elif task is not None:
+                kernel.dropped(executor, [task_id])
         for task_id, missing in skipped:
             kernel.skipped(executor, task_id, missing)
         if journal:
             self.journal.write_raw(journal)
         if kernel.cancelled:
-            self._record_cancelled()
+            self.record_cancelled()
         if kernel.unlink:
             for path in kernel.unlink:
                 remove_any(path)
@@ -417,8 +459,8 @@ class Engine:
         return version is not None and version.state == HELD and version.value.executor is executor
 
     @staticmethod
-    def _adopt_path(version: Version, path: str) -> OwnedPath:
-        group = version.group
+    def _adopt_path(version: Version | None, path: str) -> OwnedPath:
+        group = None if version is None else version.group  # None: nobody wants it, so it goes with its handle
         if group is not None and isinstance(group.latest.value, OwnedPath) and group.latest.value.path == path:
             return group.latest.value  # members of a concurrent group share one file
         return OwnedPath(path)
@@ -436,23 +478,96 @@ class Engine:
             f'\n"""\nin task {task.id} {function.name}, called at {task.location}, '
             f'on executor {executor.id}:\n{text}"""'
         )
-        if self.kernel.failed(executor, task.id, error):
-            self.journal.write({
-                "e": "failed", "t": self.now_us(), "id": task.id, "x": executor.id, "attempt": task.attempt,
-                "final": True, "error": text.strip().splitlines()[-1][:500],
-            })  # fmt: skip
+        attempt = task.attempt
+        verdict = self.kernel.failed(executor, task.id, error, self._outputs_of_failed(task))
+        if verdict is not None:
+            self._note_failure(task, executor, attempt, verdict, text.strip().splitlines()[-1][:500])
 
-    def _record_cancelled(self) -> None:
+    def _note_failure(self, task: Task, executor: Executor, attempt: int, verdict: Verdict, what: str) -> None:
+        """What the journal and the next attempt need to know of a failed one."""
+        self.journal.write({
+            "e": "failed", "t": self.now_us(), "id": task.id, "x": executor.id, "attempt": attempt,
+            "final": verdict is not Verdict.RETRIED, "outcome": verdict.value, "error": what,
+        })  # fmt: skip
+        if verdict is Verdict.RETRIED and task.targets:
+            for index, target in task.targets.items():
+                version = task.writes[index]
+                if version is None or version.group is None:  # members of a concurrent group share one file
+                    remove_any(target)
+            task.targets = None
+
+    # ------------------------------------------------------------------ tasks whose failure is no failure
+
+    def _outputs_of_failed(self, task: Task) -> list[tuple[int, Any] | None]:
+        """What the results of a failed task are, in the order of its writes, as far as its policy says.
+
+        Under IGNORE a default that was declared, else what it has written to files, else what was there before, else
+        None. Under CANCEL_SUCCESSORS what it has written to files.
+        """
+        policy = task.function.policy
+        ignoring = policy is OnFailure.IGNORE
+        if not ignoring and policy is not OnFailure.CANCEL_SUCCESSORS:
+            return []
+        defaults = task.function.defaults if ignoring else {}
+        returned = defaults.get("returns", ())
+        outputs: list[tuple[int, Any] | None] = [
+            (returned[index] if index < len(returned) else (VALUE, None)) if ignoring else None
+            for index in range(task.returns)
+        ]
+        for where, node in _written(task):
+            if node[0] == N_PATH:
+                outputs.append(self._file_of_failed(task, len(outputs), node, defaults.get(where), make=ignoring))
+            elif not ignoring:
+                outputs.append(None)
+            elif where in defaults:
+                outputs.append(defaults[where])
+            elif node[0] == N_READ:
+                version = task.reads[node[1]]
+                outputs.append((version.state, version.value))
+            else:
+                outputs.append((VALUE, None))
+        return outputs
+
+    def _file_of_failed(
+        self, task: Task, index: int, node: tuple[Any, ...], default: str | None, *, make: bool
+    ) -> tuple[int, Any] | None:
+        _, _, read, _, directory, name = node
+        target = (task.targets or {}).get(index) or self._new_path(name)
+        if default is not None:
+            remove_any(target)
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            copy_any(default, target, directory=directory)
+        elif not os.path.lexists(target):
+            if not make:
+                return None
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            if read >= 0:
+                copy_any(str(task.reads[read].value), target, directory=directory)
+            elif directory:
+                os.mkdir(target)
+            else:
+                with open(target, "xb"):
+                    pass
+        return (FILE, self._adopt_path(task.writes[index], target))
+
+    def record_cancelled(self) -> None:
+        """Write into the journal what the kernel has cancelled."""
         by_cause: dict[int, list[int]] = {}
         for task_id, cause in self.kernel.cancelled:
             by_cause.setdefault(cause, []).append(task_id)
         self.kernel.cancelled.clear()
         for cause, ids in by_cause.items():
-            self.journal.write({
-                "e": "cancelled", "t": self.now_us(), "ids": ids, "why": f"input of task {cause} failed",
-            })  # fmt: skip
+            why = f"task {cause} failed" if cause else "the program cancelled them"
+            self.journal.write({"e": "cancelled", "t": self.now_us(), "ids": ids, "why": why})
 
     # ------------------------------------------------------------------ notices
+
+    def notify(self) -> None:
+        """Call the watches whose versions have been made or failed. Called without the lock."""
+        with self.lock:
+            notices = self.take_notices()
+        for watch in notices:
+            watch.callback()
 
     def take_notices(self) -> list[Watch]:
         """Watches to call once the lock is released."""

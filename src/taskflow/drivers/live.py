@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
 import struct
 import threading
@@ -24,16 +25,18 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from taskflow.drivers.engine import AnyLatch, Engine, Link
+from taskflow.drivers.overdue import LOOK_S, Overdue
 from taskflow.launch.local import ExecutorHandle, LocalNode, describe_end
-from taskflow.model.errors import ExecutorDiedError, NotRunningError
+from taskflow.model.errors import ExecutorDiedError, NotRunningError, TaskflowError, TimeOutError
 from taskflow.wire.channel import Receiver, pack
-from taskflow.wire.messages import C_RECALL
+from taskflow.wire.messages import C_CANCEL, C_RECALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskflow.core.graph import Datum, Task
     from taskflow.core.placement import Executor
+    from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
     from taskflow.observe.journal import Journal
 
@@ -58,6 +61,7 @@ class LiveLink(Link):
         self.driven = False  # a waiting thread reads this socket, not the keeper
         self.eof = False
         self.started = self.heard = monotonic()
+        self.killed = ""  # why it was killed, if it was by us: "time_out" or "cancelled"
         self.patience = STALL_S  # grows with each time it was asked in vain
         self.control = Receiver(handle.control)
 
@@ -77,8 +81,9 @@ class LiveEngine(Engine):
         self.wake_file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.poller.register(self.wake_file, select.EPOLLIN)
         self.poller.register(self.node.socket, select.EPOLLIN)
+        self.overdue = Overdue()
         self.closing = False
-        self.patient = False  # the keeper looks every `STALL_S` whether queued tasks should go elsewhere
+        self.patient = False  # the keeper does not sleep for ever: see `_patience`
         self.crash: BaseException | None = None
         self.ends: dict[int, dict[str, Any]] = {}
         self.dying: dict[int, tuple[LiveLink, float]] = {}
@@ -109,6 +114,12 @@ class LiveEngine(Engine):
             link.handle.data.close()
             link.handle.control.close()
 
+    def add_function(self, record: FunctionRecord, about: dict[str, Any]) -> None:
+        """As `Engine.add_function`; whether it has a limit of time decides how the keeper works."""
+        super().add_function(record, about)
+        if record.time_out:
+            self.overdue.limits = True
+
     # ------------------------------------------------------------------ submission
 
     def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
@@ -122,15 +133,15 @@ class LiveEngine(Engine):
             kernel.submit(task, accesses)
             self.record(task)
             self._send_some()
-            if kernel.ready_limit == 1 and not self.patient and kernel.unbalanced():
+            if self.overdue.limits and not self.patient:
                 self.patient = True
-                self.wake()  # the keeper must not sleep for ever now
+                self.wake()
             if kernel.cancelled:
-                self._record_cancelled()
+                self.record_cancelled()
             if not kernel.submitted % PUMP_EVERY:
                 self._pump(0)
         if kernel.notices:
-            self._notify()
+            self.notify()
         if kernel.unfinished >= self.max_pending:
             self.throttle()
 
@@ -182,13 +193,30 @@ class LiveEngine(Engine):
                     with contextlib.suppress(OSError):
                         link.handle.control.send(C_RECALL + struct.pack("<I", count))
             recalls.clear()
+        if self.kernel.cancels:
+            self._send_cancels()
+
+    def _send_cancels(self) -> None:
+        cancels = self.kernel.cancels
+        for executor, task_id in cancels:
+            link = self.links.get(executor.id)
+            if link is not None:
+                with contextlib.suppress(OSError):
+                    link.handle.control.send(C_CANCEL + struct.pack("<I", task_id))
+                self.overdue.cancelled(task_id)
+        cancels.clear()
+        self.wake()  # the keeper has to see to it that they end
 
     def _send(self, link: LiveLink) -> None:
         message = self.compose(link)
         if message is None:
             return
-        if len(link.executor.inflight) == len(message[5]):
+        queued = len(link.executor.inflight)
+        if queued == len(message[5]):
             link.heard = monotonic()
+        if queued > 1 and not self.patient:
+            self.patient = True
+            self.wake()  # the keeper must not sleep for ever now
         self._write(link, pack(message))
 
     def _write(self, link: LiveLink, data: bytes) -> None:
@@ -210,7 +238,7 @@ class LiveEngine(Engine):
         events = 0 if link.driven else select.EPOLLIN
         if link.unsent:
             events |= select.EPOLLOUT
-        try:
+        try:  # noqa: SIM105  twice per round trip: suppress would cost a microsecond
             self.poller.modify(link.data, events)
         except (OSError, ValueError):
             pass  # it has been closed: that, too, is noticed elsewhere
@@ -234,7 +262,7 @@ class LiveEngine(Engine):
                     if timeout < 0:
                         self.journal.flush()
                 if self.kernel.notices:
-                    self._notify()
+                    self.notify()
         except BaseException as error:  # noqa: BLE001  whatever it is, nobody may wait for a dead keeper
             self._give_up(error)
 
@@ -243,11 +271,25 @@ class LiveEngine(Engine):
         os.eventfd_write(self.wake_file, 1)
 
     def _patience(self) -> float:
-        """How long the keeper may sleep: for ever, unless a busy executor should be looked after."""
+        """How long the keeper may sleep: for ever, unless a busy executor should be looked after.
+
+        One with several tasks may have done some of them and be silent because it is in the middle of a long one.
+        """
         if self.dying:
             return 0.05
-        self.patient = self.kernel.unbalanced()
-        return STALL_S if self.patient else -1
+        now = monotonic()
+        timeout = -1.0
+        for link in self.links.values():
+            queued = len(link.executor.inflight)
+            if queued > 1:
+                wait = max(STALL_S / 2, link.heard + link.patience - now)
+                timeout = wait if timeout < 0 else min(wait, timeout)
+            elif queued and self.overdue.watching and timeout < 0:
+                timeout = LOOK_S
+        if self.overdue.watching and timeout > LOOK_S:
+            timeout = LOOK_S
+        self.patient = timeout >= 0
+        return timeout
 
     def _handle(self, events: list[tuple[int, int]]) -> None:
         for file, event in events:
@@ -271,8 +313,19 @@ class LiveEngine(Engine):
                 self._read_data(link)
         if not events:
             self._look_after_stalled()
+        if self.overdue.watching:
+            for link, why in self.overdue.find(self.links.values()):
+                self._kill(link, why)
         if self.dying:
             self._bury()
+
+    @staticmethod
+    def _kill(link: LiveLink, why: str) -> None:
+        """End an executor, with all processes its task has started. Another takes its place once it is gone."""
+        if link.handle.pid and not link.killed:
+            link.killed = why
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(link.handle.pid, signal.SIGKILL)
 
     def _look_after_stalled(self) -> None:
         now = monotonic()
@@ -344,12 +397,6 @@ class LiveEngine(Engine):
             self._handle(events)
             self._after_events()
 
-    def _notify(self) -> None:
-        with self.lock:
-            notices = self.take_notices()
-        for watch in notices:
-            watch.callback()
-
     def _give_up(self, error: BaseException) -> None:
         """The runtime itself failed: everybody who waits gets that error."""
         self.crash = error
@@ -418,7 +465,15 @@ class LiveEngine(Engine):
                 if busy is not None:
                     return None
                 busy = link
-        if busy is None or busy.driven or busy.unsent or busy.eof or self.latches or self.dying:
+        if (
+            busy is None
+            or busy.driven
+            or busy.unsent
+            or busy.eof
+            or self.latches
+            or self.dying
+            or self.overdue.watching
+        ):
             return None
         if len(busy.executor.inflight) > 1:
             return None  # others may be idle: the keeper must be free to balance
@@ -451,7 +506,7 @@ class LiveEngine(Engine):
                 link.driven = False
                 self._watch_file(link)
             if self.kernel.notices:
-                self._notify()
+                self.notify()
 
     def _busy_elsewhere(self, link: LiveLink) -> bool:
         return any(other is not link and other.executor.inflight for other in self.links.values())
@@ -524,19 +579,27 @@ class LiveEngine(Engine):
         with contextlib.suppress(OSError, KeyError, ValueError):
             self.poller.unregister(link.handle.control)
         task = executor.inflight.get(running)
-        error = ExecutorDiedError(self._certificate(link, task, how, end))
+        error: TaskflowError = ExecutorDiedError(self._certificate(link, task, how, end))
+        outputs: list[Any] = []
+        attempt = 0
         if task is not None:
-            self.journal.write({
-                "e": "failed", "t": self.now_us(), "id": running, "x": executor.id, "attempt": task.attempt,
-                "final": task.deaths > 0, "error": f"executor {how}",
-            })  # fmt: skip
+            outputs = self._outputs_of_failed(task)
+            attempt = task.attempt
+            if link.killed == "time_out":
+                error = TimeOutError(
+                    f"task {task.id} {task.function.name}, called at {task.location}, ran longer than its "
+                    f"time_out={task.function.time_out:g} seconds and did not heed it: its executor was ended"
+                )
         link.handle.close()
-        if monotonic() - link.started < SOON_S:
+        if not link.killed and monotonic() - link.started < SOON_S:
             self._barren_deaths += 1
         if self._barren_deaths > MAX_RESTARTS_IN_A_ROW * max(1, len(self.links)):
             raise ExecutorDiedError(f"executors die as soon as they are started: {error}")
         self._start_executor()
-        self.kernel.executor_lost(executor, running, error)
+        verdict = self.kernel.executor_lost(executor, running, error, outputs)
+        if task is not None and verdict is not None:
+            what = "time_out" if link.killed else f"executor {how}"
+            self._note_failure(task, executor, attempt, verdict, what)
 
     def _certificate(self, link: LiveLink, task: Task | None, how: str, end: dict[str, Any] | None) -> str:
         """What is known of an executor's death, for the person whose task it was running."""

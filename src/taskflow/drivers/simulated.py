@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 from taskflow.data.serialization import INLINE_LIMIT
 from taskflow.data.store import Store
 from taskflow.drivers.engine import Engine, Link
-from taskflow.model.errors import ExecutorDiedError, NotRunningError, TaskflowError
+from taskflow.model.errors import CancelError, ExecutorDiedError, NotRunningError, TaskflowError, TimeOutError
+from taskflow.node.exceptions import encode_error
 from taskflow.node.interpreter import Interpreter
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class SimulatedLink(Link):
         self.inbox: deque[tuple[Any, ...]] = deque()
         self.running = 0
         self.busy = False
+        self.unwanted: set[int] = set()
         self.dead = False
         self.cut = False
         self.heard = 0.0
@@ -162,11 +164,11 @@ class SimulatedEngine(Engine):
                     if link is not None:
                         self._send(link)
             if kernel.cancelled:
-                self._record_cancelled()
+                self.record_cancelled()
             self._check()
             while self._events and self.random.random() < self.faults.steps:
                 self._step()
-        self._notify()
+        self.notify()
         if kernel.unfinished >= self.max_pending:
             self.throttle()
 
@@ -187,7 +189,7 @@ class SimulatedEngine(Engine):
                     self.now = deadline
                     return False
                 self._step()
-            self._notify()
+            self.notify()
 
     def flush(self) -> None:
         """Send every outbox and every recall."""
@@ -203,6 +205,11 @@ class SimulatedEngine(Engine):
             if link is not None:
                 self._at(self.now + self._delay(), self._recall, link, count)
         kernel.recalls.clear()
+        for executor, task_id in kernel.cancels:
+            link = self.links.get(executor.id)
+            if link is not None:
+                self._at(self.now + self._delay(), self._cancel, link, task_id)
+        kernel.cancels.clear()
 
     def kill(self, number: int) -> None:
         """Let an executor die now."""
@@ -217,11 +224,6 @@ class SimulatedEngine(Engine):
                 self.journal.write_raw(line)
         self._events.clear()
         self.links.clear()
-
-    def _notify(self) -> None:
-        """Do what must not be done while the kernel is at work."""
-        for watch in self.take_notices():
-            watch.callback()
 
     # ------------------------------------------------------------------ time
 
@@ -339,6 +341,11 @@ class SimulatedEngine(Engine):
         link.answers = max(link.answers, self.now + self._delay())
         self._at(link.answers, self._given_back, link, given)
 
+    def _cancel(self, link: SimulatedLink, task_id: int) -> None:
+        """The executor hears that a task is not wanted any more, whether it runs or has not begun."""
+        if not link.dead:
+            link.unwanted.add(task_id)
+
     def _given_back(self, link: SimulatedLink, given: list[int]) -> None:
         if link.cut:
             return
@@ -399,6 +406,9 @@ class SimulatedEngine(Engine):
             if type(entry) is list:
                 link.interpreter.let_go(*entry)
                 continue
+            if entry[0] in link.unwanted:
+                link.interpreter.report.skipped.append((entry[0], (0, 0)))
+                continue
             if self._chance(0.3):
                 self._report(link)
                 link.interpreter.tidy()
@@ -411,6 +421,11 @@ class SimulatedEngine(Engine):
         duration = self.random.expovariate(1 / self.faults.task_s)
         if self._chance(OUTLIERS):
             duration *= 10
+        limit = link.interpreter.limits.get(entry[1], 0.0)
+        if limit and duration > limit:
+            error: BaseException = TimeOutError(f"the time of the task was over (time_out={limit:g})")
+            self._at(self.now + limit, self._interrupt, link, entry, self.now, error)
+            return
         fate = ""
         if self._may_die(self.faults.death):
             fate = self.random.choice(("during", "after", "told"))
@@ -421,8 +436,18 @@ class SimulatedEngine(Engine):
         else:
             self._at(self.now + duration, self._finish, link, entry, self.now, fate)
 
+    def _interrupt(self, link: SimulatedLink, entry: tuple[Any, ...], start: float, error: BaseException) -> None:
+        """The body of the running task ends with the error, which is not its own."""
+        if link.dead:
+            return
+        link.interpreter.report.failed.append((entry[0], encode_error(error)))
+        self._end(link, entry, start, "")
+
     def _finish(self, link: SimulatedLink, entry: tuple[Any, ...], start: float, fate: str) -> None:
         if link.dead:
+            return
+        if entry[0] in link.unwanted:
+            self._interrupt(link, entry, start, CancelError("the task was cancelled while it ran"))
             return
         interpreter = link.interpreter
         task_id, function_id = entry[0], entry[1]
@@ -433,6 +458,12 @@ class SimulatedEngine(Engine):
                 interpreter.run(task_id, function_id, entry[2], None, entry[3], interpreter.returns[function_id], False)
             else:
                 interpreter.run(*entry)
+        self._end(link, entry, start, fate)
+
+    def _end(self, link: SimulatedLink, entry: tuple[Any, ...], start: float, fate: str) -> None:
+        """A task has ended, one way or another."""
+        interpreter = link.interpreter
+        task_id, function_id = entry[0], entry[1]
         link.busy = False
         link.running = 0
         report = interpreter.report
@@ -474,4 +505,8 @@ class SimulatedEngine(Engine):
         what = f"executor {executor.id} died"
         if task is not None:
             what += f" while it ran task {task.id} {task.function.name} called at {task.location}"
-        self.kernel.executor_lost(executor, link.running, ExecutorDiedError(what))
+        outputs = [] if task is None else self._outputs_of_failed(task)
+        attempt = 0 if task is None else task.attempt
+        verdict = self.kernel.executor_lost(executor, link.running, ExecutorDiedError(what), outputs)
+        if task is not None and verdict is not None:
+            self._note_failure(task, executor, attempt, verdict, what)

@@ -15,6 +15,7 @@ from typing import Any
 
 from taskflow.launch.spawn import Zygote
 from taskflow.model.errors import TaskflowError
+from taskflow.wire.messages import PAGE_DEADLINE, PAGE_RUNNING
 
 
 class ExecutorHandle:
@@ -37,7 +38,15 @@ class ExecutorHandle:
     @property
     def running(self) -> int:
         """Id of the task the executor is (or was, if it died) running; 0: none; -n: it loads function n."""
-        return int.from_bytes(self._page[:8], sys.byteorder, signed=True)
+        return self._word(PAGE_RUNNING)
+
+    @property
+    def deadline_ns(self) -> int:
+        """When the running task should have ended, by the monotonic clock in nanoseconds; 0: it has no limit."""
+        return self._word(PAGE_DEADLINE)
+
+    def _word(self, index: int) -> int:
+        return int.from_bytes(self._page[8 * index : 8 * index + 8], sys.byteorder, signed=True)
 
     def close_far(self) -> None:
         """The executor has its ends now."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
+
 
 class TaskflowError(Exception):
     """Root of taskflow's own errors. A user's exception raised in a task keeps its own type instead."""
@@ -60,6 +62,42 @@ class MissingOutputError(TaskflowError):
 
 class DeletedDataError(TaskflowError):
     """A datum was used after it had been deleted."""
+
+
+class COMPSsException(TaskflowError):  # noqa: N818  PyCOMPSs' name
+    """Raise it in a task to end the work of its groups: their other tasks are cancelled.
+
+    The first `compss_barrier_group` of each group (or the end of its ``with`` block) raises it in the main program. It
+    is never retried, whatever the failure policy. ``target_direction`` is kept for programs that give it.
+    """
+
+    def __init__(self, message: object = "", target_direction: object = -1) -> None:
+        super().__init__(message)
+        self.message = str(message)
+        self.target_direction = target_direction
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.message, self.target_direction)
+
+
+class TimeOutError(TaskflowError, TimeoutError):
+    """An attempt of a task took longer than its ``time_out``. Raised in the task's body, too."""
+
+
+class CancelError(TaskflowError):
+    """Raised in the body of a running task when it is cancelled."""
+
+
+class TaskCancelledError(TaskflowError, CancelledError):
+    """The value cannot be had: the task was cancelled, or another one whose result it needed. The cause says why."""
+
+
+class WallClockError(TaskflowError):
+    """The time that the program gave itself with `compss_set_wall_clock` is over."""
+
+
+class TaskflowWarning(RuntimeWarning):
+    """Something that is no error, but may not be what the program means."""
 
 
 class RemoteTraceback(Exception):  # noqa: N818  it is no error but the story of one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskflow.model.policies import OnFailure
 
@@ -21,13 +21,14 @@ class FunctionRecord:
     the folders in which modules are found, if they have changed since the session began (a test runner adds some).
     ``mean_s`` is a moving mean of the run time in seconds, None until the first execution ended.
     ``returns_held`` says that results of this function have been large enough to stay in the executor.
-    ``policy``: what its failure does; ``time_out``: seconds an attempt may take (0: any). Calls that differ in these
-    belong to different records of one function. ``parameters``: what is declared of them; ``self_name``: the one that
-    is the object of a method, or nothing.
+    ``policy``: what its failure does; ``time_out``: seconds an attempt may take (0: any). ``defaults``: what its
+    outputs are when its failure is ignored: by position or keyword of the parameter a (state, value), or a path; a list
+    of (state, value) under "returns". Calls that differ in these belong to different records of one function.
+    ``parameters``: what is declared of them; ``self_name``: the one that is the object of a method, or nothing.
     """
 
     __slots__ = (
-        "definition", "file", "id", "line", "mean_s", "module", "name", "parameters", "policy", "returns",
+        "defaults", "definition", "file", "id", "line", "mean_s", "module", "name", "parameters", "policy", "returns",
         "returns_held", "self_name", "time_out",
     )  # fmt: skip
 
@@ -45,6 +46,7 @@ class FunctionRecord:
         self.returns_held = False
         self.policy = OnFailure.RETRY
         self.time_out = 0.0
+        self.defaults: dict[int | str, Any] = {}
         self.parameters: Mapping[str, Parameter] = {}
         self.self_name = ""
 

@@ -42,7 +42,12 @@ class CheckedInterpreter(Interpreter):
         self.wants_result = False
         self._tallies: dict[tuple[int, str, str], Tally] = {}
 
-    def define(self, functions: list[tuple[int, str, tuple[Any, ...], int]]) -> None:
+    @property
+    def callers_of_bodies(self) -> tuple[Callable[..., Any], ...]:
+        """As `Interpreter.callers_of_bodies`."""
+        return (*super().callers_of_bodies, Watched.__call__)
+
+    def define(self, functions: list[tuple[int, str, tuple[Any, ...], int, float]]) -> None:
         """Make functions known, wrapped."""
         super().define(functions)
         for function_id, *_ in functions:

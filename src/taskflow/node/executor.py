@@ -27,10 +27,11 @@ from time import monotonic
 from typing import Any
 
 from taskflow.data.store import Store
+from taskflow.node.alarm import Alarm
 from taskflow.node.interpreter import Interpreter
 from taskflow.node.report import notice
 from taskflow.wire.channel import Receiver, pack, receive_exactly
-from taskflow.wire.messages import C_RECALL
+from taskflow.wire.messages import C_RECALL, PAGE_RUNNING
 
 FLUSH_S = 0.0005  #: results of very short tasks are sent this often
 SHORT_S = 0.0002  #: a task shorter than this is very short
@@ -94,7 +95,7 @@ class OutputBytes(io.RawIOBase):
 
 
 class ExecutorProcess:
-    """Everything one executor process does. ``page`` is shared memory in which the running task's id stands."""
+    """Everything one executor process does. ``page`` is shared memory: see `wire.messages`."""
 
     def __init__(self, data: socket.socket, control: socket.socket, page: memoryview, interpreter: Interpreter) -> None:
         self.data = data
@@ -111,6 +112,10 @@ class ExecutorProcess:
         self._last_look = self._last_sent
         self._means: dict[int, float] = {}
         self.hurry = True
+        self.alarm = Alarm(page)
+        for calls_bodies in interpreter.callers_of_bodies:
+            self.alarm.calls_bodies(calls_bodies)
+        interpreter.limited = self.alarm.limited
 
     def serve(self) -> None:  # noqa: PLR0915  the loop is the hot path: a call would cost more than its body
         """Run until the master closes the connection."""
@@ -120,6 +125,7 @@ class ExecutorProcess:
         start = monotonic()
         means = self._means
         page = self.page
+        unwanted = self.alarm.unwanted
         while True:
             if not queue:
                 self._flush()
@@ -147,7 +153,13 @@ class ExecutorProcess:
                     self._look()
                     report = interpreter.report
                     start = monotonic()
-            page[0] = task_id
+            page[PAGE_RUNNING] = task_id
+            # In this order: whatever moment the control thread adds it at, it is seen here or by the alarm.
+            if unwanted and task_id in unwanted:
+                page[PAGE_RUNNING] = 0
+                unwanted.discard(task_id)
+                report.skipped.append((task_id, (0, 0)))
+                continue
             length = len(task)
             if length == 3 or (length == 4 and interpreter.fill_in(task[2], task[3])):
                 interpreter.run_plain(task_id, function_id, task[2])
@@ -157,7 +169,7 @@ class ExecutorProcess:
                 if length == 4:
                     task = (*task[:3], None, task[3], interpreter.returns[function_id], False)
                 interpreter.run(*task)
-            page[0] = 0
+            page[PAGE_RUNNING] = 0
             end = monotonic()
             took = end - start
             report.ids.append(task_id)
@@ -248,9 +260,9 @@ class ExecutorProcess:
         ack, functions, drops, movable, publish, tasks, self.hurry = message
         interpreter = self.interpreter
         for function in functions:
-            self.page[0] = -function[0]  # whoever needs it is to blame if the process dies of loading it
+            self.page[PAGE_RUNNING] = -function[0]  # whoever needs it is to blame if the process dies of loading it
             interpreter.define([function])
-            self.page[0] = 0
+            self.page[PAGE_RUNNING] = 0
         if movable:
             interpreter.movable.update(movable)
         if ack or drops:
@@ -281,8 +293,11 @@ class ExecutorProcess:
         with contextlib.suppress(OSError, EOFError):
             while True:
                 request = receive_exactly(self.control, 5)
+                (number,) = struct.unpack("<I", request[1:])
                 if request[:1] == C_RECALL:
-                    self._recall(struct.unpack("<I", request[1:])[0])
+                    self._recall(number)
+                else:
+                    self.alarm.cancel(number)
         # The master is gone; a task may be in the middle of anything, so this is no time for clean-up.
         os._exit(0)
 

@@ -73,16 +73,28 @@ class Interpreter:
         self._untold: list[Report] = []
         self.report = Report(1, number, epoch)
         self.await_news: Callable[[float], None] = _no_news
+        self.limited: Callable[[Callable[..., Any], float, str], Callable[..., Any]] | None = None
+        self.limits: dict[int, float] = {}
+
+    @property
+    def callers_of_bodies(self) -> tuple[Callable[..., Any], ...]:
+        """The functions of the runtime that call bodies of tasks."""
+        return (Interpreter.run_plain, Interpreter.run)
 
     # ------------------------------------------------------------------ instructions
 
-    def define(self, functions: list[tuple[int, str, tuple[Any, ...], int]]) -> None:
+    def define(self, functions: list[tuple[int, str, tuple[Any, ...], int, float]]) -> None:
         """Make functions known; one that cannot be loaded fails the tasks that call it, not the executor."""
-        for function_id, name, definition, returns in functions:
+        for function_id, name, definition, returns, time_out in functions:
             self.names[function_id] = name
             self.returns[function_id] = returns
             try:
-                self.functions[function_id] = load_function(definition)
+                function = load_function(definition)
+                if time_out:
+                    self.limits[function_id] = time_out
+                    if self.limited is not None:
+                        function = self.limited(function, time_out, name)
+                self.functions[function_id] = function
             except Exception as error:  # noqa: BLE001  reported with each task that needs it
                 self.broken[function_id] = error
 

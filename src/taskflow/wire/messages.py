@@ -2,7 +2,7 @@
 
 Master to executor, one frame:   (ack, functions, drops, movable, publish, tasks, hurry)
   ack        number of the last frame received from the executor; queued in order with the tasks
-  functions  [(function id, name, definition)]
+  functions  [(function id, name, definition, number of results, seconds an attempt may take or 0)]
   drops      keys of held results that are no longer needed
   movable    keys of held results whose only reader may consume them
   publish    keys of held results that others need
@@ -62,3 +62,8 @@ P_SHARED = 4  #: several tasks write the same target at once; it begins as a cop
 
 # The control socket: one request and one answer at a time.
 C_RECALL = b"R"  #: + 4 bytes n: give back up to n queued tasks and send all results; answer: pickled list of ids
+C_CANCEL = b"C"  #: + 4 bytes task id: it is cancelled; no answer but the report, as failed or skipped
+
+# The page of memory that an executor shares with the master: words of 8 bytes.
+PAGE_RUNNING = 0  #: id of the running task; 0: none; -n: it loads function n
+PAGE_DEADLINE = 1  #: when the running task should end, by the monotonic clock in nanoseconds; 0: any time
