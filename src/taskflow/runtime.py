@@ -127,6 +127,7 @@ class Session:
         self.groups: dict[str, Group] = {}
         self.open_groups = 0
         self.stopped = False
+        self.exit_code = 0  # with which it was stopped
         self.launched = False  # by runtask: the main program's end stops the session, and nothing before
         self.opened = False  # the program itself has called `start` under runtask, and not yet `stop`
         self._local = threading.local()
@@ -415,6 +416,7 @@ class Session:
             raise
         finally:
             self.stopped = True
+            self.exit_code = code
             _forget(self)
             self._interrupts.restore()
             if self._progress is not None:

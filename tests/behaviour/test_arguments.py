@@ -3,7 +3,7 @@
 import pytest
 
 import taskflow
-from taskflow import FILE_IN, IN, compss_wait_on, task
+from taskflow import FILE_IN, IN, TaskflowWarning, compss_wait_on, task
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -251,7 +251,7 @@ def test_annotation_that_makes_no_sense_is_refused_naming_the_parameter(annotati
 
 
 def test_annotation_of_an_unknown_parameter_is_warned_of():
-    with pytest.warns(UserWarning, match="no parameter 'y'"):
+    with pytest.warns(TaskflowWarning, match="no argument 'y'"):
         task(y=IN)(lambda x: x)
 
 

@@ -40,7 +40,7 @@ FLOORS = {
         "observe",
         "preparation",
     ),
-    "api": ("core", "data", "drivers", "model", "runtime", "wire"),
+    "api": ("core", "data", "drivers", "model", "runners", "runtime", "wire"),
     "check": ("model", "observe", "runtime"),
     "__init__": ("_version", "api", "check", "model", "runtime"),
     "cli": (

@@ -18,7 +18,8 @@ NAMES = {
     "pycompss.api.task": "task Task",
     "pycompss.api.api": """compss_barrier compss_barrier_group compss_delete_file compss_delete_object
         compss_file_exists compss_get_number_of_resources compss_open compss_wait_on compss_wait_on_directory
-        compss_wait_on_file TaskGroup barrier""",
+        compss_wait_on_file compss_cancel_group compss_snapshot compss_start compss_stop compss_add_logger
+        compss_request_resources compss_free_resources compss_set_wall_clock TaskGroup barrier""",
     "pycompss.api.exceptions": "COMPSsException",
     "pycompss.api.constraint": "constraint Constraint",
     "pycompss.api.implement": "implement Implement",
@@ -68,7 +69,7 @@ NAMES = {
     "pycompss.runtime.launch": "launch_pycompss_application compss_main",
     "pycompss.runtime.management.classes": "Future EmptyReturn FunctionType",
     "pycompss.util.exceptions": """PyCOMPSsException NotInPyCOMPSsException NotImplementedException
-        MissingImplementedException SerializerException DDSException""",
+        MissingImplementedException SerializerException DDSException TimeOutError CancelError""",
     "pycompss.util.serialization.serializer": """serialize_to_file deserialize_from_file serialize_to_bytes
         deserialize_from_bytes serialize_to_handler deserialize_from_handler serialize_objects FORCED_SERIALIZER
         DISABLE_GC""",

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 import taskflow
-from taskflow import task
+from taskflow import FILE_IN, IN, INOUT, task
 from taskflow.api.arguments import checked, snake_case
 from taskflow.model.errors import ArgumentError, ArgumentWarning
 from taskflow.pycompss import install
@@ -110,6 +110,172 @@ def test_s44_a_warning_is_written_on_standard_error(runtask):
 )
 def test_snake_case(old, new):
     assert snake_case(old) == new
+
+
+# --- @task --------------------------------------------------------------------------------------------------
+
+
+def test_s44_old_spellings_of_task_work_with_a_warning():
+    with pytest.warns(ArgumentWarning) as told:
+
+        @task(
+            targetDirection=IN, timeOut=2, isReplicated=False, isDistributed=True, varargsType=FILE_IN, computingNodes=1
+        )
+        def method(self, *paths):
+            pass
+
+    assert [str(warning.message).split("'")[1] for warning in told] == [
+        "targetDirection", "timeOut", "isReplicated", "isDistributed", "varargsType", "computingNodes",
+    ]  # fmt: skip
+    assert {warning.filename for warning in told} == {__file__}
+    assert method.options.time_out == 2
+    assert method.plan.varargs is not None
+    assert method.plan.varargs.kind is FILE_IN.kind
+
+
+def test_s44_an_unknown_argument_of_task_is_only_a_warning():
+    with pytest.warns(ArgumentWarning, match="of body has no argument 'retruns', it is ignored; did you mean returns"):
+        assert task(retruns=int)(body)(2) == 2
+    with pytest.warns(ArgumentWarning, match="has no argument 'nonsense'"):
+        assert task(nonsense=INOUT)(body)(2) == 2
+
+
+@pytest.mark.parametrize("function", [lambda *args: args, lambda **kwargs: kwargs])
+def test_s44_a_function_that_takes_anything_may_annotate_anything(function):
+    task(data=INOUT)(function)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"x": 3},
+        {"target_direction": "INOUT"},
+        {"on_failure": "GIVE_UP"},
+        {"time_out": "soon"},
+        {"isModifier": True},
+        {"returns": -1},
+        {"x": {"depth": 0}},
+        {"x": {"deepness": 1}},
+        {"numba": "fast"},
+        {"numba": True, "numba_flags": 3},
+        {"numba": "cfunc"},
+        {"numba": "guvectorize", "numba_signature": ["void(f8[:])"]},
+    ],
+    ids=str,
+)
+def test_s44_an_argument_that_makes_no_sense_raises_at_decoration(arguments):
+    from pycompss.util.exceptions import PyCOMPSsException
+
+    for kind in (PyCOMPSsException, TypeError, ValueError):
+        with pytest.raises(kind):
+            task(**arguments)(body)
+
+
+@pytest.mark.parametrize("value", [0, -1, "0"])
+def test_s44_a_number_of_nodes_below_one_is_taken_for_one(value):
+    with pytest.warns(ArgumentWarning, match="computing_nodes=.* is taken for 1"):
+        task(computing_nodes=value)(body)
+
+
+def test_s44_arguments_without_effect_here_are_accepted_in_silence():
+    task(
+        cache_returns=False, is_distributed=True, is_replicated=True, computing_nodes="$NODES", processes_per_node=2,
+        is_reduce=False, chunk_size="0", tracing_hook=True,
+    )(body)  # fmt: skip
+
+
+def test_s44_a_warning_is_shown_once_and_not_again_by_every_executor(runtask):
+    runtask.write(
+        """
+        from pycompss.api.task import task
+
+        @task(returns=1, timeOut=100)
+        def double(x):
+            return 2 * x
+        """,
+        "library.py",
+    )
+    text = """
+        from library import double
+        from pycompss.api.api import compss_wait_on
+        print(compss_wait_on([double(number) for number in range(20)])[-1])
+        """
+    ended = runtask(text, options=["--workers=2"])
+    assert (ended.returncode, ended.stdout) == (0, "38\n")
+    assert ended.stderr.count("'timeOut' is deprecated") == 1
+
+
+# --- numba --------------------------------------------------------------------------------------------------
+
+#: Stands for numba: says how it was called. The real one is large, and absent on purpose in some environments.
+NUMBA = """
+    __version__ = "0"
+
+    class Compiled:
+        def __init__(self, function, *how):
+            self.function, self.how = function, how
+
+        def __call__(self, *args):
+            return self.function(*args), self.how
+
+        @property
+        def ctypes(self):
+            return lambda *args: (self.function(*args), "native", self.how)
+
+    def maker(kind):
+        return lambda *types, **flags: lambda function: Compiled(function, kind, types, flags)
+
+    jit, njit, vectorize, guvectorize, stencil, cfunc = map(
+        maker, ["jit", "njit", "vectorize", "guvectorize", "stencil", "cfunc"]
+    )
+    """
+
+NUMBA_PROGRAM = """
+    import sys
+    from pycompss.api.api import compss_wait_on
+    from pycompss.api.task import task
+
+    @task(returns=1, {arguments})
+    def double(x):
+        return 2 * x
+
+    print(compss_wait_on(double(4)), "numba" in sys.modules)
+    """
+
+
+@pytest.mark.parametrize(
+    ("arguments", "result"),
+    [
+        ("numba=True", (8, ("jit", (), {}))),
+        ("numba={'cache': True}", (8, ("jit", (), {"cache": True}))),
+        ("numba='njit', numba_flags={'fastmath': True}", (8, ("njit", (), {"fastmath": True}))),
+        ("numba='vectorize', numba_signature=['i8(i8)']", (8, ("vectorize", (["i8(i8)"],), {}))),
+        (
+            "numba='guvectorize', numba_signature=['(i8[:])'], numba_declaration='(n)'",
+            (8, ("guvectorize", (["(i8[:])"], "(n)"), {})),
+        ),
+        ("numba='cfunc', numba_signature='i8(i8)'", (8, "native", ("cfunc", ("i8(i8)",), {}))),
+        ("numba=False", 8),
+    ],
+)
+def test_numba_compiles_in_the_executor_and_is_not_imported_by_the_program(runtask, arguments, result):
+    runtask.write(NUMBA, "numba.py")
+    ended = runtask(NUMBA_PROGRAM.format(arguments=arguments))
+    assert (ended.stdout, ended.stderr) == (f"{result} False\n", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "message"),
+    [
+        ("jit", "raise ImportError('not here')", "compiled by numba, which cannot be imported"),
+        ("generated_jit", NUMBA, "numba 0 has no generated_jit"),
+    ],
+)
+def test_a_numba_that_cannot_do_it_fails_the_task_with_the_reason(runtask, kind, module, message):
+    runtask.write(module, "numba.py")
+    ended = runtask(NUMBA_PROGRAM.format(arguments=f"numba={kind!r}"))
+    assert ended.returncode == 1
+    assert message in ended.stderr
 
 
 # --- decorators whose runner is not there -------------------------------------------------------------------

@@ -47,11 +47,11 @@ def checked(
     return arguments
 
 
-def warn_unknown(decorator: str, name: str, known: Iterable[str]) -> None:
-    """Warn that an argument has no effect, with the nearest one that has."""
+def warn_unknown(decorator: str, name: str, known: Iterable[str], where: str = "") -> None:
+    """Warn that an argument has no effect, with the nearest one that has; ``where``: "of f", say."""
     near = difflib.get_close_matches(snake_case(name), sorted(known), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    warn(f"@{decorator} has no argument {name!r}, it is ignored{hint}")
+    warn(f"@{decorator}{where and f' {where}'} has no argument {name!r}, it is ignored{hint}")
 
 
 def warn_old_name(decorator: str, name: str, present: str) -> None:

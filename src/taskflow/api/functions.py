@@ -11,7 +11,7 @@ from taskflow.api.futures import Future
 from taskflow.core.graph import FILE, VALUE, Datum, Version, is_cancelled, last_good
 from taskflow.data.files import absolute, remove_any
 from taskflow.data.serialization import is_plain
-from taskflow.model.errors import TaskflowWarning
+from taskflow.model.errors import ArgumentError, TaskflowWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def compss_wait_on(*values: Any, mode: str = "rw", timeout: float | None = None,
             values = tuple([_settled(value, ()) for value in values])
         return values[0] if len(values) == 1 else list(values)
     if mode not in ("r", "rw"):
-        raise ValueError(f"mode must be 'r' or 'rw', not {mode!r}")
+        raise ArgumentError(f"mode must be 'r' or 'rw', not {mode!r}")
     found: list[Datum] = []
     for value in values:
         _collect(session, value, found)
@@ -282,7 +282,7 @@ def _mapped(names: tuple[Any, ...], function: Callable[[Any], Any], what: str) -
         if isinstance(name, (list, tuple)):
             return type(name)(apply(item) for item in name)
         if not isinstance(name, (str, os.PathLike)):
-            raise TypeError(f"{what} takes paths (in lists and tuples, too), not {name!r}")
+            raise ArgumentError(f"{what} takes paths (in lists and tuples, too), not {name!r}")
         return function(name)
 
     results = [apply(name) for name in names]
@@ -329,7 +329,7 @@ def compss_open(name: Any, mode: str = "r", **options: Any) -> Any:
     before are not disturbed. ``options`` go to the built-in ``open``.
     """
     if not isinstance(name, (str, os.PathLike)):
-        raise TypeError(f"compss_open takes a path, not {name!r}")
+        raise ArgumentError(f"compss_open takes a path, not {name!r}")
     mode = mode.replace("cv", "r+", 1) if mode.startswith("cv") else mode.replace("c", "r+", 1)
     session = runtime.session
     if session is None:

@@ -7,6 +7,8 @@ import inspect
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from taskflow.model.errors import ArgumentError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,7 +31,7 @@ class Returns:
     def resolve(self, function: Callable[..., Any], arguments: Callable[[], dict[str, Any]]) -> int:
         """The number of results of one call; ``arguments()`` gives the call's arguments by name.
 
-        Raises ValueError when the named global or parameter is no whole number.
+        Raises ArgumentError when the named global or parameter is no whole number.
         """
         if self.count is not None:
             return self.count
@@ -38,14 +40,14 @@ class Returns:
             path = expression[len("value_of(") : -1].strip().split(".")
             values = arguments()
             if path[0] not in values:
-                raise ValueError(f"returns={expression!r}: {function.__qualname__} has no parameter {path[0]!r}")
+                raise ArgumentError(f"returns={expression!r}: {function.__qualname__} has no parameter {path[0]!r}")
             value = values[path[0]]
             for name in path[1:]:
                 value = getattr(value, name)
         else:
             scope = getattr(function, "__globals__", {})
             if expression not in scope:
-                raise ValueError(
+                raise ArgumentError(
                     f"returns={expression!r}: the module of {function.__qualname__} has no global of that name; "
                     f"use a number, a type, a global's name, 'value_of(parameter)' or '{{{{parameter}}}}'"
                 )
@@ -53,7 +55,7 @@ class Returns:
         try:
             count = int(value)
         except (TypeError, ValueError):
-            raise ValueError(
+            raise ArgumentError(
                 f"returns={expression!r} of {function.__qualname__}: its value {value!r} is not a whole number"
             ) from None
         return max(count, 0)
@@ -67,7 +69,7 @@ def parse_returns(returns: Any, function: Callable[..., Any]) -> Returns:
         return Returns(1)
     if isinstance(returns, int):
         if returns < 0:
-            raise ValueError(f"returns={returns} of {function.__qualname__}: the number of results cannot be negative")
+            raise ArgumentError(f"returns={returns} of {function.__qualname__}: a number of results is never negative")
         return Returns(returns)
     if isinstance(returns, str):
         text = returns.strip()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import sys
 import types
-import warnings
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from taskflow import runtime
@@ -15,6 +13,7 @@ from taskflow.api.binding import Binder, Plan, stored
 from taskflow.api.futures import Future
 from taskflow.api.options import TaskOptions
 from taskflow.api.returns import Returns, parse_returns
+from taskflow.api.settings import sort_arguments, task_options
 from taskflow.core.graph import Task as TaskRecord
 from taskflow.core.graph import Version
 from taskflow.data.files import absolute
@@ -62,13 +61,10 @@ class TaskFunction:
         self_direction = parse_annotation(target_direction, f"target_direction of task {name}").direction
         varargs = parse_annotation(varargs_type, f"varargs_type of task {name}")
         parsed = {
-            parameter: parse_annotation(
-                annotation, f"parameter {parameter!r} of task {name}{_suggest(parameter, function)}"
-            )
+            parameter: parse_annotation(annotation, f"parameter {parameter!r} of task {name}")
             for parameter, annotation in (annotations or {}).items()
         }
         self._plan = Plan(function, parsed, varargs, self_direction)
-        self._check_annotations(parsed)
         self._returns_lazily: Returns | None = None
         if returns:
             self._returns_lazily = parse_returns(returns, function)
@@ -81,15 +77,6 @@ class TaskFunction:
         self._session: runtime.Session | None = None
         self._watched: list[tuple[dict[str, Any], str, Any]] = []  # globals that its code was sent with
         self._quick = 0  # 1 + number of results, when a plain call needs no binding
-
-    def _check_annotations(self, parsed: dict[str, Parameter]) -> None:
-        plan = self._plan
-        for name, parameter in parsed.items():
-            if name not in plan.signature.parameters and not plan.takes_keywords and plan.varargs is None:
-                warnings.warn(
-                    f"task {plan.name} has no parameter {name!r}; the annotation {name}={parameter!r} has no effect",
-                    stacklevel=4,
-                )
 
     def _track_same(self, returns: Returns) -> None:
         """``returns="{{p}}"`` makes p an output."""
@@ -368,18 +355,6 @@ def _through(layer: Layer, task: TaskFunction, submit: Callable[..., Any], *args
     return layer(task, submit, args, kwargs)
 
 
-def _suggest(name: str, function: Any) -> str:
-    """For an argument of the decorator that is no parameter of the function: what may have been meant."""
-    import difflib
-
-    parameters = inspect.signature(function).parameters
-    if name in parameters or any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
-        return ""
-    known = [*parameters, "returns", "priority", "target_direction", "varargs_type"]
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (which has no such parameter{f'; did you mean {close[0]}?' if close else ''})"
-
-
 _ABSENT = object()
 
 
@@ -447,23 +422,15 @@ def task(
     on_failure: Any = ...,
     defaults: dict[str, Any] | None = ...,
     time_out: float = ...,
+    numba: bool | str | dict[str, Any] = ...,
+    numba_flags: dict[str, Any] = ...,
+    numba_signature: Any = ...,
+    numba_declaration: str | None = ...,
     **annotations: Any,
 ) -> Callable[[F], F]: ...
 
 
-def task(
-    function: Any = None,
-    /,
-    *,
-    returns: Any = None,
-    priority: bool = False,
-    target_direction: Any = Direction.INOUT,
-    varargs_type: Any = Direction.IN,
-    on_failure: Any = OnFailure.RETRY,
-    defaults: dict[str, Any] | None = None,
-    time_out: float = 0,
-    **annotations: Any,
-) -> Any:
+def task(function: Any = None, /, **arguments: Any) -> Any:
     """Make a function a task function.
 
     In a session a call returns at once: None, a `Future`, or a list of futures, as ``returns`` says; without a session
@@ -474,10 +441,12 @@ def task(
     without priority. ``target_direction``: how methods use ``self`` (default INOUT). ``varargs_type``: direction of
     ``*args``. ``on_failure``: "RETRY" (the default: at most 4 executions), "FAIL", "CANCEL_SUCCESSORS" or "IGNORE",
     the latter with ``defaults``, values for "returns" and for output parameters. ``time_out``: seconds after which an
-    execution has failed (0: never). Every other keyword names a parameter and gives its direction (``a=INOUT``,
-    ``path=FILE_OUT``).
+    execution has failed (0: never). ``numba``: compile the function in the executor (True, or the name of one of
+    numba's decorators, with ``numba_flags``, ``numba_signature`` and ``numba_declaration`` for it). Every other keyword
+    names a parameter and gives its direction (``a=INOUT``, ``path=FILE_OUT``).
 
-    Raises TypeError or ValueError, naming the parameter, for annotations that make no sense.
+    Old spellings (``timeOut``) and keywords that name no parameter are warned of. Raises ArgumentError, a TypeError
+    and ValueError, naming the parameter, for annotations that make no sense.
     """
     if function is not None:
         return TaskFunction(function)
@@ -485,42 +454,17 @@ def task(
     def decorate(function: Any) -> Any:
         if isinstance(function, (staticmethod, classmethod)):
             raise TypeError(f"put @{type(function).__name__} above @task, not below it")
-        known = {}
-        where = f"task {function.__qualname__}"
-        options = TaskOptions(
-            on_failure=parse_policy(on_failure, where),
-            defaults=dict(defaults or {}),
-            time_out=_seconds(time_out, where),
-        )
-        for name, value in annotations.items():
-            if name in _LATER:
-                warnings.warn(f"task {function.__qualname__}: {name} is not used by this version", stacklevel=2)
-            else:
-                known[name] = value
+        settings, annotations = sort_arguments(function, arguments)
         return TaskFunction(
-            function, returns=returns, priority=priority, target_direction=target_direction,
-            varargs_type=varargs_type, annotations=known, options=options,
+            function, annotations=annotations, options=task_options(function, settings),
+            **{name: settings[name] for name in _DECLARED if name in settings},
         )  # fmt: skip
 
     return decorate
 
 
-def _seconds(value: Any, where: str) -> float:
-    try:
-        seconds = float(value or 0)
-    except (TypeError, ValueError):
-        raise TypeError(f"{where}: time_out is a number of seconds, not {value!r}") from None
-    if not 0 <= seconds < float("inf"):
-        raise ValueError(f"{where}: time_out must be 0 (no limit) or more seconds, not {value!r}")
-    return seconds
-
-
-#: Arguments of PyCOMPSs' decorator that name no parameter.
-_LATER = frozenset({
-    "cache_returns", "is_distributed", "is_replicated", "computing_nodes",
-    "processes_per_node", "is_reduce", "chunk_size", "numba", "numba_flags", "numba_signature", "numba_declaration",
-    "tracing_hook",
-})  # fmt: skip
+#: The settings that the declaration of parameters and results consists of.
+_DECLARED = ("returns", "priority", "target_direction", "varargs_type")
 
 
 def _assemble(value: Any) -> Any:

@@ -127,7 +127,7 @@ class Launch:
             self.signals.phase = LAST_CHANCE
             _, error = self._guarded(lambda: _stop_in_time(session, code))
             if error is None:
-                return code
+                return code or session.exit_code
         if isinstance(error, KeyboardInterrupt):
             return self._interrupted(session)
         self.signals.shut_down()
@@ -139,6 +139,10 @@ class Launch:
 
     def _run_program(self) -> None:
         self.signals.release()
+        if self.options.wall_clock:
+            from taskflow.api.functions import compss_set_wall_clock
+
+            compss_set_wall_clock(self.options.wall_clock)
         self.program.run()
 
     @staticmethod

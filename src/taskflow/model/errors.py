@@ -13,10 +13,6 @@ class ArgumentError(TaskflowError, TypeError, ValueError):
     """A decorator or a function of ours was given an argument that makes no sense."""
 
 
-class ArgumentWarning(FutureWarning):
-    """An argument of a decorator has no effect, or an old spelling."""
-
-
 class NotRunningError(TaskflowError):
     """The session was stopped: no task can be submitted and nothing can be waited for."""
 
@@ -98,6 +94,10 @@ class WallClockError(TaskflowError):
 
 class TaskflowWarning(RuntimeWarning):
     """Something that is no error, but may not be what the program means."""
+
+
+class ArgumentWarning(TaskflowWarning):
+    """An argument of a decorator has no effect, or an old spelling."""
 
 
 class RemoteTraceback(Exception):  # noqa: N818  it is no error but the story of one

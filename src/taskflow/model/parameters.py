@@ -6,6 +6,8 @@ import dataclasses
 from enum import IntEnum
 from typing import Any
 
+from taskflow.model.errors import ArgumentError
+
 
 class Direction(IntEnum):
     """How a task uses a datum. The numbers are those PyCOMPSs programs may know."""
@@ -81,23 +83,23 @@ def parse_annotation(annotation: Any, where: str) -> Parameter:
     """Turn a direction object or its dictionary form into a `Parameter`.
 
     ``where`` names the place for error messages ("parameter 'a' of task f").
-    Raises TypeError or ValueError saying what would be right.
+    Raises ArgumentError saying what would be right.
     """
     if isinstance(annotation, Parameter):
         return annotation
     if isinstance(annotation, Direction):
         return Parameter(direction=annotation)
     if not isinstance(annotation, dict):
-        raise TypeError(
+        raise ArgumentError(
             f"{where}: {annotation!r} is not a direction; use IN, INOUT, FILE_OUT, COLLECTION_IN, ... "
             f"or a dictionary such as {{Type: COLLECTION_IN, Depth: 2}}"
         )
     unknown = [key for key in annotation if key not in DICTIONARY_KEYS]
     if unknown:
-        raise ValueError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(DICTIONARY_KEYS)}")
+        raise ArgumentError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(DICTIONARY_KEYS)}")
     base = annotation.get("type", Parameter())
     if not isinstance(base, Parameter):
-        raise TypeError(f"{where}: Type must be a direction object such as COLLECTION_IN, not {base!r}")
+        raise ArgumentError(f"{where}: Type must be a direction object such as COLLECTION_IN, not {base!r}")
     changes: dict[str, Any] = {}
     if "direction" in annotation:
         direction = annotation["direction"]
@@ -118,5 +120,5 @@ def parse_annotation(annotation: Any, where: str) -> Parameter:
 def _positive_depth(depth: Any, where: str) -> int:
     value = int(depth)
     if value < 1:
-        raise ValueError(f"{where}: Depth must be 1 or more, not {depth!r}")
+        raise ArgumentError(f"{where}: Depth must be 1 or more, not {depth!r}")
     return value

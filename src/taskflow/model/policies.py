@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
+from taskflow.model.errors import ArgumentError
+
 #: Executions that a task gets under RETRY: two on one node, two more where else it can run.
 MAX_ATTEMPTS = 4
 
@@ -24,11 +26,11 @@ class OnFailure(Enum):
 
 
 def parse_policy(value: Any, where: str) -> OnFailure:
-    """Understand a policy's name. Raises ValueError naming the four there are; ``where`` begins the message."""
+    """Understand a policy's name. Raises ArgumentError naming the four there are; ``where`` begins the message."""
     if isinstance(value, OnFailure):
         return value
     try:
         return OnFailure[str(value).strip().upper()]
     except KeyError:
         names = ", ".join(policy.name for policy in OnFailure)
-        raise ValueError(f"{where}: there is no failure policy {value!r}; the policies are {names}") from None
+        raise ArgumentError(f"{where}: there is no failure policy {value!r}; the policies are {names}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskflow.model.errors import SerializationError, TaskflowError
+from taskflow.model.errors import CancelError, SerializationError, TaskflowError, TimeOutError
 
 PyCOMPSsException = TaskflowError
 SerializerException = SerializationError
@@ -22,3 +22,15 @@ class MissingImplementedException(TaskflowError, NotImplementedError):
 
 class DDSException(TaskflowError):
     """A distributed data set was used in a way that makes no sense."""
+
+
+__all__ = [
+    "CancelError",
+    "DDSException",
+    "MissingImplementedException",
+    "NotImplementedException",
+    "NotInPyCOMPSsException",
+    "PyCOMPSsException",
+    "SerializerException",
+    "TimeOutError",
+]

@@ -1,7 +1,7 @@
 """``@on_failure``: what a failure does."""
 
-from taskflow.pycompss.placeholders import PassThrough
+from taskflow.api.on_failure import on_failure
 
-OnFailure = PassThrough
-on_failure = PassThrough
-onFailure = PassThrough
+OnFailure = onFailure = on_failure
+
+__all__ = ["OnFailure", "onFailure", "on_failure"]

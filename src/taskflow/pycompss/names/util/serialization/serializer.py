@@ -6,6 +6,7 @@ import pickle
 from typing import IO, Any
 
 from taskflow.data.serialization import decode_blob, encode
+from taskflow.model.errors import SerializationError
 
 #: Switches that programs set; serialization here needs neither.
 FORCED_SERIALIZER = -1
@@ -14,7 +15,10 @@ DISABLE_GC = False
 
 def serialize_to_bytes(obj: Any, logger: Any = None) -> bytes:
     """Bytes that `deserialize_from_bytes` understands. Raises SerializerException naming what cannot be pickled."""
-    return pickle.dumps(encode(obj, "object").blob(), protocol=5)
+    encoded = encode(obj, "object")
+    if encoded.futures:
+        raise SerializationError("the object contains the future of a task; wait for it first: x = compss_wait_on(x)")
+    return pickle.dumps(encoded.blob(), protocol=5)
 
 
 def deserialize_from_bytes(data: bytes, logger: Any = None) -> Any:
