@@ -16,7 +16,6 @@ import io
 import os
 import pickle
 import types
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from taskflow.data.files import fingerprint
@@ -41,8 +40,7 @@ class Content:
     __slots__ = ("_named", "_note", "nbytes")
 
     def __init__(self, value: Any) -> None:
-        with io.BytesIO() as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the user's classes say when they are pickled was said before
+        with io.BytesIO() as stream:
             notary = _Notary(stream)
             notary.dump(value)
             note = stream.getvalue()
