@@ -1,9 +1,12 @@
 """The check of declared directions: what is reported of a run, and what is not."""
 
+import functools
+import heapq
 import os
 import random
 import tempfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -603,6 +606,30 @@ def test_nothing_of_the_check_is_there_when_it_is_off(tmp_path):
         assert session.check is None
         assert "submit" not in vars(session.engine)
     assert '"calls"' not in (tmp_path / "run" / "journal.jsonl").read_text()
+
+
+@pytest.mark.parametrize("checked", ["local"], indirect=True)
+def test_functions_with_a_time_out_are_watched_and_stopped(checked):
+    @task(returns=1, time_out=0.2)
+    def dawdle(items, seconds):
+        items.append(1)
+        time.sleep(seconds)
+
+    assert dawdle([], 0.0).exception() is None
+    assert "TimeOutError" in type(dawdle([], 60.0).exception()).__name__
+    assert [(name, finding.count) for (_, name), finding in checked().items()] == [("items", 5)]  # four attempts
+
+
+def test_wrapped_and_native_functions_are_watched(checked):
+    @task(returns=1)
+    @functools.wraps(append.__taskflow_function__)
+    def wrapper(*args):
+        return append.__taskflow_function__(*args)
+
+    heapify = task(returns=0)(heapq.heapify)
+    assert compss_wait_on(wrapper([], 1)) == 1
+    heapify([3, 2, 1])
+    assert sorted(name for _, name in checked()) == ["heap", "items"]
 
 
 def test_random_generators_are_inputs_that_change(checked):

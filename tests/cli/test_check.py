@@ -37,7 +37,7 @@ def test_findings_are_shown_at_the_end(runtask):
     app = runtask.folder / "app.py"
     assert done.stderr == (
         "The check of 1 task found 1 problem:\n"
-        f"  {app}:5: add: changes its parameter items, which is IN (1 task, called at {app}:10)\n"
+        f"  {app}:5: add: changes its parameter items, which is IN (once, called at {app}:10)\n"
         "      declare items=INOUT\n"
     )
 

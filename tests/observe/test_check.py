@@ -42,7 +42,7 @@ def test_what_several_executors_saw_is_one_finding(journal):
     assert finding.count == 3
     assert finding.calls == ("app.py:20", "app.py:30")
     assert str(finding) == (
-        "app.py:3: write: changes its parameter a, which is IN, at a.x (3 tasks, called at app.py:20, app.py:30)\n"
+        "app.py:3: write: changes its parameter a, which is IN, at a.x (3 times, called at app.py:20, app.py:30)\n"
         "    declare a=INOUT"
     )
 

@@ -7,6 +7,7 @@ moment later. Native code that does not come back to Python hears nothing: then 
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
@@ -66,6 +67,7 @@ class Alarm:
                 page[PAGE_DEADLINE] = 0
 
         self._bodies.add(limited.__code__)
+        functools.update_wrapper(limited, function)
         return limited
 
     def _ring(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a signal's handler

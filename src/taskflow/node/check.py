@@ -140,9 +140,10 @@ class Watched:
         self._owner = owner
         self._id = function_id
         self._function = function
+        inner = inspect.unwrap(function)
         self._positional, self._rest = _parameter_names(function)
-        self._scope: dict[str, Any] = getattr(function, "__globals__", {})
-        self.globals = _global_names(function)
+        self._scope: dict[str, Any] = getattr(inner, "__globals__", {})
+        self.globals = _global_names(inner)
         self._unwatched: set[str] = set()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -182,7 +183,7 @@ class Watched:
     def _name(self, where: int | str) -> str:
         if isinstance(where, str):
             return where
-        return self._positional[where] if where < len(self._positional) else self._rest
+        return self._positional[where] if where < len(self._positional) else self._rest or f"args[{where}]"
 
     def _content(self, name: str, node: Node, value: Any) -> tuple[Content, list[Any]] | None:
         """What an argument and the files in it contain now; None if that cannot be told."""
@@ -275,10 +276,14 @@ def _paths(node: Node, value: Any) -> Iterator[str]:
 
 
 def _parameter_names(function: Callable[..., Any]) -> tuple[list[str], str]:
-    """Names of the positional parameters, and of the one that takes the rest."""
+    """Names of the positional parameters, and of the one that takes the rest; nothing if they cannot be told."""
     positional: list[str] = []
     rest = ""
-    for name, parameter in inspect.signature(function).parameters.items():
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # native code without a signature
+        return positional, rest
+    for name, parameter in parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:
             rest = name
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):

@@ -38,8 +38,8 @@ class Finding:
 
     ``kind``: ``"changed"`` (an IN parameter was), ``"unwritten"`` (an INOUT or OUT parameter never was), ``"file"``
     (undeclared use of a file that another task writes) or ``"global"`` (a global variable was changed). ``name`` is
-    the parameter, path or variable; ``count`` the tasks that did it, as far as they were counted; ``calls`` where some
-    of them were called; ``fix`` what to write instead.
+    the parameter, path or variable; ``count`` how often it was done, as far as that was counted; ``calls`` where some
+    of the tasks were called; ``fix`` what to write instead.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class Finding:
 
     def __str__(self) -> str:
         """Two lines: what is wrong where, and what to do."""
-        times = f"{self.count:,} task{'' if self.count == 1 else 's'}"
+        times = "once" if self.count == 1 else f"{self.count:,} times"
         called = f", called at {', '.join(self.calls)}" if self.calls else ""
         return f"{self.file}:{self.line}: {self.function}: {self.what} ({times}{called})\n    {self.fix}"
 
