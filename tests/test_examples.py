@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 RUNTASK = str(Path(sysconfig.get_path("scripts")) / "runtask")
 
 SMALL = {
+    "ensemble.py": ["--steps", "100"],
     "kmeans.py": ["--points", "4000", "--fragments", "4", "--rounds", "5"],
     "matmul.py": ["--blocks", "3", "--size", "16"],
     "merge_sort.py": ["--numbers", "20000", "--groups", "3", "--blocks", "2"],
@@ -50,6 +51,13 @@ def test_word_count_keeps_the_report_it_is_asked_for(tmp_path):
     script = [str(EXAMPLES / "word_count.py"), *SMALL["word_count.py"], "--output", "report.txt"]
     shown = run([RUNTASK, "--workers", "2", *script], tmp_path)
     assert (tmp_path / "report.txt").read_text() in shown
+
+
+def test_ensemble_says_that_no_candidate_is_left(tmp_path):
+    command = [RUNTASK, "--workers", "2", str(EXAMPLES / "ensemble.py"), "--steps", "20", "--limit", "1"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert finished.returncode == 1
+    assert finished.stdout == "No rate fits with all members of its ensemble; the limit of 1.0 boys is too strict.\n"
 
 
 def test_word_count_says_that_a_folder_has_no_texts(tmp_path):
