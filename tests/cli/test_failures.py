@@ -309,3 +309,46 @@ def test_what_a_task_started_goes_too(runtask):
         raise ValueError("enough")
     """)  # fmt: skip
     assert ended.returncode == 1
+
+
+CHAIN = """
+    from taskflow import COMPSsException, TaskGroup, compss_wait_on, task
+
+    @task(returns=1)
+    def f(i):
+        if i == 1:
+            raise COMPSsException("second one")
+        return i + 1
+
+    i = 0
+    {block}
+        i = f(i)
+        i = f(i)
+        i = f(i)
+    print(compss_wait_on(i))
+"""
+
+
+@pytest.mark.parametrize("block", ["if True:", "with TaskGroup('g'):"])
+def test_s21_uncaught_compss_exception_is_told_and_is_no_failure(runtask, block):
+    done = runtask.words(runtask.write(CHAIN.format(block=block)).name)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "runtask: a task ended the run with COMPSsException: second one\n"
+
+
+def test_s19_uncaught_failure_after_all_attempts(runtask):
+    done = runtask.words("--summary", runtask.write("""
+        from taskflow import compss_wait_on, task
+
+        @task(returns=1)
+        def f(i):
+            return 1 // i
+
+        if __name__ == "__main__":
+            result = f(0)
+            print(compss_wait_on(result))
+    """).name)  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ZeroDivisionError" in done.stderr
+    assert "app.py:9" in done.stderr  # where the task was called
+    assert "1 failed · 0 cancelled · 3 retried" in done.stderr

@@ -54,6 +54,7 @@ rough = st.builds(
     inline_limit=st.sampled_from((200, 10_000)),
     steps=st.sampled_from((0.0, 0.3, 0.8)),
     max_deaths=st.just(40),
+    error=st.sampled_from((0.0, 0.0, 0.1, 0.4)),
 )
 
 

@@ -22,7 +22,7 @@ from taskflow._version import __version__
 from taskflow.cli.options import Options, UsageError, help_text, parse
 from taskflow.cli.program import NotRunnableError, Program
 from taskflow.cli.signals import LAST_CHANCE, Signals
-from taskflow.model.errors import FindingsError, TaskflowError
+from taskflow.model.errors import COMPSsException, FindingsError, TaskflowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,11 +131,17 @@ class Launch:
         if isinstance(error, KeyboardInterrupt):
             return self._interrupted(session)
         self.signals.shut_down()
+        # PyCOMPSs programs end a run early in this way: it is told, and no failure.
+        planned = isinstance(error, COMPSsException)
+        code = 0 if planned else code or 1
         try:
-            _stop(session, code or 1, cancel=True)
+            _stop(session, code, cancel=True)
         finally:
-            self._show(error)
-        return code or 1
+            if planned:
+                say(f"a task ended the run with COMPSsException: {error}")
+            else:
+                self._show(error)
+        return code
 
     def _run_program(self) -> None:
         self.signals.release()

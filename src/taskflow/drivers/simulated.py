@@ -26,11 +26,12 @@ from taskflow.data.serialization import INLINE_LIMIT
 from taskflow.data.store import Store
 from taskflow.drivers.engine import Engine, Link
 from taskflow.model.errors import CancelError, ExecutorDiedError, NotRunningError, TaskflowError, TimeOutError
+from taskflow.model.policies import MAX_ATTEMPTS
 from taskflow.node.exceptions import encode_error
 from taskflow.node.interpreter import Interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from taskflow.core.graph import Datum, Task
     from taskflow.core.placement import Executor
@@ -58,6 +59,7 @@ class Faults:
     ``death``: an executor dies before, during or after a task.
     ``idle_death``: it dies when a message reaches it.
     ``max_deaths``: as many at most.
+    ``error``: an attempt of a task fails, before its body or after it, at most three times.
     ``fatal``: one task may kill several executors (and is then reported as failed).
     ``late`` and ``lost``: what a dying executor has sent arrives after its death is known, or never.
     ``duplicate``: a report arrives twice.
@@ -69,6 +71,7 @@ class Faults:
     death: float = 0.0
     idle_death: float = 0.0
     max_deaths: int = 100
+    error: float = 0.0
     fatal: bool = False
     late: float = 0.0
     lost: float = 0.0
@@ -134,6 +137,7 @@ class SimulatedEngine(Engine):
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = itertools.count()
         self._victims: set[int] = set()
+        self._failed_attempts: dict[int, int] = {}
         self._progress: tuple[int, ...] = ()
         self._barren = 0
         self._next_number = 0
@@ -451,7 +455,7 @@ class SimulatedEngine(Engine):
             return
         interpreter = link.interpreter
         task_id, function_id = entry[0], entry[1]
-        with self.bodies():
+        with self.bodies(), self._spoilt(interpreter, task_id, function_id):
             if len(entry) == PLAIN or (len(entry) == WITH_INPUTS and interpreter.fill_in(entry[2], entry[3])):
                 interpreter.run_plain(task_id, function_id, entry[2])
             elif len(entry) == WITH_INPUTS:
@@ -459,6 +463,28 @@ class SimulatedEngine(Engine):
             else:
                 interpreter.run(*entry)
         self._end(link, entry, start, fate)
+
+    @contextlib.contextmanager
+    def _spoilt(self, interpreter: Interpreter, task_id: int, function_id: int) -> Iterator[None]:
+        """Let the attempt fail, if that is its fate: before its body begins, or when it has done all its work."""
+        function = interpreter.functions.get(function_id)
+        before = self._failed_attempts.get(task_id, 0)
+        if function is None or before >= MAX_ATTEMPTS - 1 or not self._chance(self.faults.error):
+            yield
+            return
+        self._failed_attempts[task_id] = before + 1
+        begins = self._chance(0.7)
+
+        def spoilt(*args: Any, **kwargs: Any) -> Any:
+            if begins:
+                function(*args, **kwargs)
+            raise OSError(f"simulated failure {before + 1} of task {task_id}")
+
+        interpreter.functions[function_id] = spoilt
+        try:
+            yield
+        finally:
+            interpreter.functions[function_id] = function
 
     def _end(self, link: SimulatedLink, entry: tuple[Any, ...], start: float, fate: str) -> None:
         """A task has ended, one way or another."""

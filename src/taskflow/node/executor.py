@@ -316,11 +316,11 @@ class ExecutorProcess:
                 given.append(task[0])
         self.queue.extend(reversed(kept))
         answer = pack(given)
-        report = self.interpreter.report
-        if not report.empty:
-            # A copy: the running task goes on adding to the report, which is sent again whole when it ends; the
-            # master drops what it has had.
-            with self._send_lock:
+        with self._send_lock:
+            report = self.interpreter.report
+            if not report.empty:
+                # A copy: the running task goes on adding to the report, which is sent again when it ends; the master
+                # drops what it has had.
                 self.data.sendall(pack(report.snapshot()))
         self.control.sendall(answer)
 

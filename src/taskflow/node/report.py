@@ -17,7 +17,7 @@ class Report:
 
     __slots__ = (
         "consumed", "costs", "ends", "epoch", "executor", "failed", "gone", "ids", "number", "output", "plain",
-        "published", "rich", "skipped", "starts",
+        "published", "rich", "skipped", "starts", "told",
     )  # fmt: skip
 
     def __init__(self, number: int, executor: int, epoch: float) -> None:
@@ -27,6 +27,7 @@ class Report:
         self.plain: dict[int, Any] = {}
         self.rich: dict[int, list[tuple[int, Any]]] = {}
         self.failed: list[tuple[int, Any]] = []
+        self.told = 0  # how many of ``failed`` a snapshot has told
         self.skipped: list[tuple[int, Key]] = []
         self.published: dict[Key, Descriptor] = {}
         self.gone: list[Key] = []
@@ -40,17 +41,19 @@ class Report:
     def message(self) -> tuple[Any, ...]:
         """The frame's content, without the journal's line."""
         return (
-            self.number, self.plain, self.rich, self.failed, self.skipped, self.published, self.gone, self.consumed,
-            self.costs, b"", self.output,
+            self.number, self.plain, self.rich, self.failed[self.told :], self.skipped, self.published, self.gone,
+            self.consumed, self.costs, b"", self.output,
         )  # fmt: skip
 
     def snapshot(self) -> tuple[Any, ...]:
-        """What is known now, while a task may be running; it will be told again.
+        """What is known now, while a task may be running.
 
-        Only what has no effect the second time.
+        Results will be told again, which has no effect. Failures are told once: the task may have another attempt here
+        by then. The caller sees to it that no `message` is made at the same time.
         """
+        first, self.told = self.told, len(self.failed)
         return (
-            0, dict(self.plain), dict(self.rich), list(self.failed), [], {}, [], [], {}, b"", [],
+            0, dict(self.plain), dict(self.rich), self.failed[first : self.told], [], {}, [], [], {}, b"", [],
         )  # fmt: skip
 
     def journal_line(self) -> bytes:

@@ -46,6 +46,7 @@ class Summary:
     done: int
     failed: int
     cancelled: int
+    ignored: int
     retried: int
     elapsed: float
     exit: int | None  # None: the run was killed, or still goes on
@@ -65,6 +66,12 @@ def summarise(journal_path: str | os.PathLike[str]) -> Summary:
     for record in read(journal_path):
         tally.feed(record)
     return tally.summary()
+
+
+def _outcome(record: dict[str, Any]) -> str:
+    if not record["final"]:
+        return "retried"
+    return "ignored" if record.get("outcome") == "ignored" else "failed"
 
 
 @dataclass
@@ -126,7 +133,7 @@ class _Tally:
         elif kind == "tasks":
             self.submitted += record["count"]
         elif kind == "failed":
-            self.outcomes["failed" if record["final"] else "retried"] += 1
+            self.outcomes[_outcome(record)] += 1
         elif kind == "cancelled":
             self.outcomes["cancelled"] += len(record["ids"])
         elif kind == "executor":
@@ -170,6 +177,7 @@ class _Tally:
             done=sum(span.count for span in self.spans.values()),
             failed=self.outcomes["failed"],
             cancelled=self.outcomes["cancelled"],
+            ignored=self.outcomes["ignored"],
             retried=self.outcomes["retried"],
             elapsed=self.latest / _SECOND,
             exit=self.exit,
@@ -199,6 +207,8 @@ def format_summary(summary: Summary) -> str:
     ending = "no end recorded" if summary.exit is None else f"exit code {summary.exit}"
     counts = f"{summary.tasks:,} tasks · {summary.done:,} done · {summary.failed:,} failed"
     counts += f" · {summary.cancelled:,} cancelled · {summary.retried:,} retried"
+    if summary.ignored:
+        counts += f" · {summary.ignored:,} failures ignored"
     lines = [f"Run {summary.run_id} · {_duration(summary.elapsed)} · {ending}", counts]
     if summary.deaths:
         lines.append(f"Executors died: {summary.executors_died:,} ({'; '.join(summary.deaths)})")
