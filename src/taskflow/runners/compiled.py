@@ -40,7 +40,7 @@ class Compiled:
         if compiler is None:
             raise TaskflowError(
                 f"task {function.__qualname__}: numba {numba.__version__} has no {self.kind}; "
-                f"use another one of {', '.join(KINDS)}"
+                f"use another one of {', '.join(kind for kind in KINDS if kind != self.kind)}"
             )
         types = [part for part in (self.signature, self.declaration) if part is not None]
         compiled = compiler(*types, **self.flags)(function)
