@@ -2,10 +2,13 @@
 
 A test (or module) that uses the fixture ``engine`` runs once on each. ``@pytest.mark.engines("local")`` names
 the engines on which a behaviour exists at all: a sequential run, say, has no executors that could die.
+
+With TASKFLOW_CHECK in the environment the sessions are checked ones: what holds must hold there, too.
 """
 
 import dataclasses
 import importlib.util
+import os
 import subprocess
 import sys
 import textwrap
@@ -66,6 +69,8 @@ def start(name, run_dir, **options):
     """Start a session with two executors."""
     if name == "simulated":
         options.setdefault("seed", 1)
+    if "TASKFLOW_CHECK" in os.environ:
+        options.setdefault("check", True)
     return taskflow.start(workers=2, engine=name, run_dir=run_dir, progress=False, **options)
 
 

@@ -41,11 +41,13 @@ class Check:
         writes = [datum.path for datum, direction in accesses if direction.writes and isinstance(datum, FileDatum)]
         alone = [datum.current.datum_id for datum, direction in accesses if direction is Direction.COMMUTATIVE]
         engine = self._engine
-        with engine.lock:
-            self._calls.called(task.id, engine.now_us(), task.location)
-            if writes or alone:
-                self._calls.uses(task.id, writes, alone)
+        t = engine.now_us()
         self._submit(task, accesses)
+        with engine.lock:
+            if self.checked is None:  # else another thread has stopped the session just now
+                self._calls.called(task.id, t, task.location)
+                if writes or alone:
+                    self._calls.uses(task.id, writes, alone)
 
     def _noting_plain(self, task: Task) -> None:
         self._noting(task, ())
