@@ -26,6 +26,8 @@ from taskflow import (
     IN_DELETE,
     INOUT,
     OUT,
+    Depth,
+    Type,
     compss_barrier,
     compss_wait_on,
     compss_wait_on_file,
@@ -282,6 +284,17 @@ def test_outputs_that_are_written_are_not_reported(checked, tmp_path):
         parts[1].balance = 1
 
     write(str(tmp_path / "file"), Account(), [Account(), Account()])
+    assert checked() == {}
+
+
+def test_elements_replaced_by_equal_ones_are_written(checked):
+    @task(blocks={Type: COLLECTION_INOUT, Depth: 2})
+    def sort_blocks(blocks):
+        for row in blocks:
+            for place, block in enumerate(row):
+                row[place] = np.sort(block)
+
+    sort_blocks([[np.arange(3), np.arange(4)], [np.arange(5)]])
     assert checked() == {}
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import operator
 import os
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskflow.data.content import Content, path_content
 from taskflow.node.file_uses import FileUses
@@ -130,6 +131,22 @@ class Tally:
         self.ids = []
 
 
+class Look(NamedTuple):
+    """What an argument, and the files in it, contain at a moment; and the very elements of a collection."""
+
+    content: Content
+    files: list[Any]
+    elements: list[Any]
+
+    def change(self, later: Look, name: str) -> str | None:
+        """The part that differs later, or None."""
+        if self.files != later.files or len(self.elements) != len(later.elements):
+            return name
+        if any(map(operator.is_not, self.elements, later.elements)):
+            return name  # a task that puts an equal value in an element has written it
+        return self.content.change(later.content, name)
+
+
 class Watched:
     """A task function that is watched while it runs.
 
@@ -151,10 +168,10 @@ class Watched:
         owner = self._owner
         task_id, wants_result = owner.task_id, owner.wants_result
         before = [
-            (name, node, value, content)
+            (name, node, value, look)
             for where, node in owner.nodes
             for name, value in [(self._name(where), kwargs[where] if isinstance(where, str) else args[where])]
-            if (content := self._content(name, node, value)) is not None
+            if (look := self._look(name, node, value)) is not None
         ]
         globals_before = [
             (name, value_now) for name in self.globals if (value_now := self._global_content(name)) is not None
@@ -168,8 +185,8 @@ class Watched:
                     result = list(result)  # it is the task's body that runs here
             ended = True
         finally:
-            for name, node, value, content in before:
-                self._compare(task_id, name, node, content, self._content(name, node, value), ended=ended)
+            for name, node, value, look in before:
+                self._compare(task_id, name, node, look, self._look(name, node, value), ended=ended)
             for name, old in globals_before:
                 self._compare_global(task_id, name, old)
             for path, what in files.of_user(owner.own_folders):
@@ -185,12 +202,13 @@ class Watched:
             return where
         return self._positional[where] if where < len(self._positional) else self._rest or f"args[{where}]"
 
-    def _content(self, name: str, node: Node, value: Any) -> tuple[Content, list[Any]] | None:
-        """What an argument and the files in it contain now; None if that cannot be told."""
+    def _look(self, name: str, node: Node, value: Any) -> Look | None:
+        """What an argument contains now; None if that cannot be told."""
         if node[0] == N_SAME:
             return None  # told of the parameter that was given the object first
         try:
-            return Content(value), [path_content(path) for path in _paths(node, value)]
+            elements = list(_elements(node, value)) if _is(node, _writes) else []
+            return Look(Content(value), [path_content(path) for path in _paths(node, value)], elements)
         except Exception as problem:  # noqa: BLE001  pickling runs code of the user, which may raise anything
             self._owner.saw(self._id, "unchecked", name, f"{type(problem).__name__}: {problem}"[:200])
             return None
@@ -200,16 +218,14 @@ class Watched:
         task_id: int,
         name: str,
         node: Node,
-        before: tuple[Content, list[Any]],
-        after: tuple[Content, list[Any]] | None,
+        before: Look,
+        after: Look | None,
         *,
         ended: bool,
     ) -> None:
         if after is None:
             return
-        change = before[0].change(after[0], name)
-        if change is None and before[1] != after[1]:
-            change = name
+        change = before.change(after, name)
         saw = self._owner.saw
         if not _is(node, _writes):
             if change is not None:
@@ -258,6 +274,16 @@ def _writes(leaf: Node) -> bool:
 
 def _makes(leaf: Node) -> bool:
     return bool(leaf[0] == N_NEW)
+
+
+def _elements(node: Node, value: Any) -> Iterator[Any]:
+    """The elements of a collection or dictionary, those of nested ones too."""
+    if node[0] in (N_LIST, N_DICT):
+        items = value.values() if node[0] == N_DICT else value
+        parts = [pair[1] for pair in node[1]] if node[0] == N_DICT else node[1]
+        for part, item in zip(parts, items, strict=False):  # the task may have changed the list
+            yield item
+            yield from _elements(part, item)
 
 
 def _paths(node: Node, value: Any) -> Iterator[str]:
