@@ -36,7 +36,8 @@ class TaskOptions:
     ``on_failure``, ``defaults`` and ``time_out`` (seconds, 0: none) are what `@task` or `@on_failure` say.
     ``constraints``: the keywords of `@constraint`, as they were given. ``io``: needs no computing unit.
     ``nested``: its calls of task functions submit tasks. ``wrappers``: picklable callables that take the function and
-    return the one that is run instead, in the executor; the last one is outermost.
+    return the one that is run instead, in the executor; the last one is outermost. Those with a true attribute
+    ``in_plain_calls`` are applied to plain calls, too.
     """
 
     on_failure: OnFailure = OnFailure.RETRY

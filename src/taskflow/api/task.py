@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
@@ -72,6 +73,7 @@ class TaskFunction:
         self.priority = bool(priority)
         self.options = options or TaskOptions()
         self.layers: list[Layer] = []
+        self._body = function  # with its wrappers: what a plain call runs
         self._record: FunctionRecord | None = None
         self._variants: dict[tuple[Any, ...], FunctionRecord] = {}  # records of calls that differ from the usual
         self._session: runtime.Session | None = None
@@ -105,6 +107,24 @@ class TaskFunction:
     def changed(self) -> None:
         """The options or the layers were changed: the next call makes them known to the session."""
         self._session = None
+        self._body = self.__taskflow_function__
+        for wrapper in self.options.wrappers:
+            if getattr(wrapper, "in_plain_calls", False):
+                self._body = wrapper(self._body)
+
+    def redeclared(self, annotations: dict[str, Any], **declared: Any) -> TaskFunction:
+        """A task function of the same code, options and layers, with other annotations or ``returns``.
+
+        Raises TypeError or ValueError, as `task`.
+        """
+        annotations = {**self._declared["annotations"], **annotations}
+        options = dataclasses.replace(self.options, wrappers=list(self.options.wrappers))
+        made = TaskFunction(
+            self.__taskflow_function__, **{**self._declared, **declared, "annotations": annotations}, options=options
+        )
+        made.layers = list(self.layers)
+        made.changed()
+        return made
 
     @property
     def plan(self) -> Plan:
@@ -178,7 +198,7 @@ class TaskFunction:
             for name in CALL_KEYWORDS.intersection(kwargs):
                 if name not in plan.by_name and not (plan.takes_keywords and name != "returns"):
                     del kwargs[name]
-        return self.__taskflow_function__(*args, **kwargs)
+        return self._body(*args, **kwargs)
 
     def _call_fully(
         self, session: runtime.Session, args: tuple[Any, ...], kwargs: dict[str, Any], frame: types.FrameType
@@ -349,6 +369,7 @@ class TaskFunction:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["function"], **state["declared"], options=state["options"])  # type: ignore[misc]
         self.layers = state["layers"]
+        self.changed()
 
 
 def _through(layer: Layer, task: TaskFunction, submit: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

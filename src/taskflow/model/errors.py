@@ -100,6 +100,14 @@ class ArgumentWarning(TaskflowWarning):
     """An argument of a decorator has no effect, or an old spelling."""
 
 
+class ProgramError(TaskflowError):
+    """A program that a task runs could not be started, or ended with an exit value that counts as a failure."""
+
+
+class UnavailableError(TaskflowError, NotImplementedError):
+    """Something that programs may ask for is not available in this version."""
+
+
 class RemoteTraceback(Exception):  # noqa: N818  it is no error but the story of one
     """Carries the traceback of the executor; shown as the cause of the exception that the task raised."""
 

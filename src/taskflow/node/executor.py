@@ -329,6 +329,7 @@ def run_executor(files: list[int], settings: dict[str, Any], number: int) -> Non
     """Body of an executor process: set the process up, then serve until the master is gone."""
     global _in_executor
     _in_executor = True
+    os.environ["TASKFLOW_RUN_DIR"] = settings["run_dir"]
     data, control = (socket.socket(fileno=file) for file in files[:2])
     import mmap
 

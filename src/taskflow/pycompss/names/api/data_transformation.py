@@ -1,14 +1,34 @@
 """``@dt``: a task before the task, that makes its argument."""
 
-from taskflow.pycompss.placeholders import PassThrough, missing
+from taskflow.api.transformation import (
+    COLLECTION_TO_DIRECTORY,
+    COLLECTION_TO_FILE,
+    COLLECTION_TO_OBJECT,
+    DIRECTORY_TO_OBJECT,
+    FILE_TO_COLLECTION,
+    FILE_TO_OBJECT,
+    OBJECT_TO_DIRECTORY,
+    OBJECT_TO_FILE,
+    DTObject,
+    data_transformation,
+    dt,
+    dto,
+)
 
-dt = data_transformation = DataTransformation = PassThrough
-dto = DTObject = missing("dto")
-OBJECT_TO_FILE = 0
-FILE_TO_OBJECT = 1
-FILE_TO_COLLECTION = 2
-COLLECTION_TO_OBJECT = 3
-COLLECTION_TO_FILE = 4
-OBJECT_TO_DIRECTORY = 5
-DIRECTORY_TO_OBJECT = 6
-COLLECTION_TO_DIRECTORY = 7
+DataTransformation = data_transformation
+
+__all__ = [
+    "COLLECTION_TO_DIRECTORY",
+    "COLLECTION_TO_FILE",
+    "COLLECTION_TO_OBJECT",
+    "DIRECTORY_TO_OBJECT",
+    "FILE_TO_COLLECTION",
+    "FILE_TO_OBJECT",
+    "OBJECT_TO_DIRECTORY",
+    "OBJECT_TO_FILE",
+    "DTObject",
+    "DataTransformation",
+    "data_transformation",
+    "dt",
+    "dto",
+]

@@ -1,6 +1,7 @@
 """``@epilog``: a program after the task."""
 
-from taskflow.pycompss.placeholders import PassThrough
+from taskflow.api.programs import epilog
 
-Epilog = PassThrough
-epilog = PassThrough
+Epilog = epilog
+
+__all__ = ["Epilog", "epilog"]

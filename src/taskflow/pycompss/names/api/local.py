@@ -1,5 +1,7 @@
 """``@local``: a function of the main program that gets values."""
 
-from taskflow.pycompss.placeholders import missing
+from taskflow.api.local import local
 
-Local = local = missing("@local")
+Local = local
+
+__all__ = ["Local", "local"]

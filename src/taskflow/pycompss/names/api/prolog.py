@@ -1,6 +1,7 @@
 """``@prolog``: a program before the task."""
 
-from taskflow.pycompss.placeholders import PassThrough
+from taskflow.api.programs import prolog
 
-Prolog = PassThrough
-prolog = PassThrough
+Prolog = prolog
+
+__all__ = ["Prolog", "prolog"]

@@ -1,6 +1,7 @@
 """``@reduction``: a task that reduces a collection."""
 
-from taskflow.pycompss.placeholders import PassThrough
+from taskflow.api.reduction import reduction
 
-Reduction = PassThrough
-reduction = PassThrough
+Reduction = reduction
+
+__all__ = ["Reduction", "reduction"]

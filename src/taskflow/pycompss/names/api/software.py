@@ -1,6 +1,7 @@
 """``@software``: a task described in a file."""
 
-from taskflow.pycompss.placeholders import PassThrough
+from taskflow.api.software import software
 
-Software = PassThrough
-software = PassThrough
+Software = software
+
+__all__ = ["Software", "software"]
