@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from taskflow.observe.summary import summarise
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 RUNTASK = str(Path(sysconfig.get_path("scripts")) / "runtask")
 
@@ -17,6 +19,7 @@ SMALL = {
     "matmul.py": ["--blocks", "3", "--size", "16"],
     "merge_sort.py": ["--numbers", "20000", "--groups", "3", "--blocks", "2"],
     "monte_carlo.py": ["--points", "40000", "--tasks", "4"],
+    "shared_words.py": ["--chunk", "3", "--top", "2"],
     "word_count.py": ["--longest", "2", "--top", "3"],
 }
 
@@ -58,6 +61,15 @@ def test_ensemble_says_that_no_candidate_is_left(tmp_path):
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
     assert finished.returncode == 1
     assert finished.stdout == "No rate fits with all members of its ensemble; the limit of 1.0 boys is too strict.\n"
+
+
+def test_shared_words_are_added_up_by_a_tree_of_tasks(tmp_path):
+    script = [str(EXAMPLES / "shared_words.py"), "--chunk", "2"]
+    run([RUNTASK, "--workers", "2", "--run-dir", "run", *script], tmp_path)
+    times = {function.name: function.count for function in summarise(tmp_path / "run" / "journal.jsonl").functions}
+    texts = len(list((EXAMPLES / "texts").glob("*.txt")))
+    assert times["count_words"] == texts
+    assert times["add_up"] >= texts - 1
 
 
 def test_word_count_says_that_a_folder_has_no_texts(tmp_path):
