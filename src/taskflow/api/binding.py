@@ -92,8 +92,10 @@ class Plan:
 
     def _default_travels(self, name: str, default: Any) -> bool:
         """Whether a default is bound like an argument when it is used: a path, a tracked or a mutable object."""
-        if default is inspect.Parameter.empty or default is None or name not in self.by_name:
+        if default is inspect.Parameter.empty or name not in self.by_name:
             return False
+        if default is None:
+            return self.by_name[name].kind in (Kind.COLLECTION, Kind.DICTIONARY)  # tasks get an empty one for it
         return type(default) in _MUTABLE_TYPES or not _is_plain_parameter(self.by_name[name])
 
     def completed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

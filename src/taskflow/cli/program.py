@@ -50,6 +50,11 @@ class Program:
             sys.path[0] = folder
         elif self.is_container:
             sys.path.insert(0, folder)
+        if not self.is_module:
+            # As in PyCOMPSs, a script in a package may import the package that it lies in.
+            root = _package_root(folder)
+            if root != folder and root not in sys.path:
+                sys.path.append(root)
 
     def run(self) -> None:
         """Run the program to its end. Raises whatever it raises, SystemExit included."""
@@ -88,6 +93,13 @@ def _describe(module: ModuleType, path: str | None, loader: Any, spec: ModuleSpe
     )  # fmt: skip
     if sys.version_info < (3, 14):  # the interpreter makes it for its own main module, too
         module.__annotations__ = {}
+
+
+def _package_root(folder: str) -> str:
+    """The folder in which the outermost package around a folder lies; the folder itself if it is no package."""
+    while os.path.isfile(os.path.join(folder, "__init__.py")) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def _check_readable(path: str) -> None:
