@@ -47,6 +47,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("engine", ["sequential", "local"], indirect=True, scope="package")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem):
+    """End the shared session with the last test of the folder: to pytest, a folder that is no package never ends."""
+    if nextitem is None or nextitem.path.parent != HERE:
+        taskflow.stop()
+
+
 @pytest.fixture(scope="package")
 def shared_session(tmp_path_factory):
     """Function that starts the session that all tests share, if it is not running."""
