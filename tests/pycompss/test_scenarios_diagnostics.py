@@ -47,6 +47,22 @@ def test_s44_a_missing_mandatory_argument_raises_at_decoration(name):
                 decorator(name)(**given)
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "given"),
+    [
+        ("on_failure", "on_failure", {"returns": 0}),
+        ("prolog", "prolog", {"args": "x"}),
+        ("epilog", "epilog", {"args": "x"}),
+        ("software", "software", {}),
+    ],
+)
+def test_s44_a_missing_mandatory_argument_of_the_others_does_too(module, name, given):
+    from pycompss.util.exceptions import PyCOMPSsException
+
+    with pytest.raises(PyCOMPSsException):
+        getattr(importlib.import_module(f"pycompss.api.{module}"), name)(**given)(task(returns=1)(body))
+
+
 @pytest.mark.parametrize("name", RUNNERS)
 def test_s44_an_unknown_argument_is_a_warning_with_the_nearest_one(name):
     with pytest.warns(ArgumentWarning, match=f"@{name} has no argument 'nonsense'") as told:

@@ -16,7 +16,7 @@ from taskflow.core.graph import BLOB, FILE, SEGMENT, VALUE, Datum, Task, Version
 from taskflow.data.files import absolute, remove_any
 from taskflow.data.serialization import FIXED_TYPES, INLINE_LIMIT, encode, is_plain
 from taskflow.data.store import Segment
-from taskflow.model.errors import SerializationError
+from taskflow.model.errors import SerializationError, UnavailableError
 from taskflow.model.parameters import Direction, Kind, Parameter
 from taskflow.wire.messages import N_BLOB, N_DICT, N_LIST, N_NEW, N_PATH, N_READ, N_SAME, N_SEGMENT, N_VALUE
 
@@ -234,7 +234,7 @@ class Binder:
         if kind is Kind.DICTIONARY:
             return self._dictionary(value, parameter, parameter.depth, name)
         if kind is Kind.STREAM:
-            raise NotImplementedError(f"{self._where(name)}: streams are not available in this version")
+            raise UnavailableError(f"{self._where(name)}: streams are not available in this version")
         return self._collection(value, parameter, parameter.depth, name)
 
     # ------------------------------------------------------------------ objects

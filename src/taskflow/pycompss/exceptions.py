@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from taskflow.model.errors import CancelError, SerializationError, TaskflowError, TimeOutError
+from taskflow.model.errors import CancelError, SerializationError, TaskflowError, TimeOutError, UnavailableError
 
 PyCOMPSsException = TaskflowError
 SerializerException = SerializationError
+NotImplementedException = UnavailableError
 
 
 class NotInPyCOMPSsException(TaskflowError):
     """Something needs a session (a program started by runtask), and there is none."""
-
-
-class NotImplementedException(TaskflowError, NotImplementedError):
-    """Something that PyCOMPSs has cannot be done by this version."""
 
 
 class MissingImplementedException(TaskflowError, NotImplementedError):

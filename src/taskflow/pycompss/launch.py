@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow import finder, runtime
 from taskflow.api.arguments import warn
-from taskflow.api.functions import compss_wait_on
+from taskflow.api.functions import compss_set_wall_clock, compss_wait_on
 from taskflow.model.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -42,9 +42,11 @@ def launch(app: str, func: str | None, args: tuple[Any, ...], kwargs: dict[str, 
     finder.install_last()
     name = os.path.splitext(os.path.basename(path))[0]
     for setting in sorted(settings):
-        if setting not in ("log_level", "debug", "verbose", "app_name"):
+        if setting not in ("log_level", "debug", "verbose", "app_name", "wcl"):
             warn(f"launch_pycompss_application: {setting} has no effect")
     with runtime.running(progress=False):
+        if settings.get("wcl"):
+            compss_set_wall_clock(settings["wcl"])
         module = _load(name, path)
         if func is None:
             return None
