@@ -1,5 +1,5 @@
 """Distributed data sets."""
 
-from taskflow.pycompss.placeholders import missing
+from taskflow.dds import DDS
 
-DDS = missing("DDS")
+__all__ = ["DDS"]

@@ -1,6 +1,5 @@
 """Data for tests."""
 
-from taskflow.pycompss.placeholders import missing
+from taskflow.functions.data import chunks, generator
 
-generator = missing("generator")
-chunks = missing("chunks")
+__all__ = ["chunks", "generator"]

@@ -1,8 +1,7 @@
 """Times."""
 
-from taskflow.pycompss.placeholders import missing
+from taskflow.functions.elapsed_time import TimeIt, timeit
 
-TimeIt = missing("TimeIt")
-timeit = missing("timeit")
-TimeIT = missing("TimeIT")
-TIMEIT = missing("TIMEIT")
+TimeIT = TIMEIT = timeit
+
+__all__ = ["TIMEIT", "TimeIT", "TimeIt", "timeit"]

@@ -1,5 +1,5 @@
 """Maps."""
 
-from taskflow.pycompss.placeholders import missing
+from taskflow.functions.map import map
 
-map = missing("map")
+__all__ = ["map"]

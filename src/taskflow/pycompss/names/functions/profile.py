@@ -1,7 +1,7 @@
 """Memory profiles."""
 
-from taskflow.pycompss.placeholders import missing
+from taskflow.functions.profile import Profile, profile
 
-Profile = missing("Profile")
-profile = missing("profile")
-PROFILE = missing("PROFILE")
+PROFILE = profile
+
+__all__ = ["PROFILE", "Profile", "profile"]

@@ -1,6 +1,5 @@
 """Reductions."""
 
-from taskflow.pycompss.placeholders import missing
+from taskflow.functions.reduce import merge_n_reduce, merge_reduce
 
-merge_reduce = missing("merge_reduce")
-merge_n_reduce = missing("merge_n_reduce")
+__all__ = ["merge_n_reduce", "merge_reduce"]
