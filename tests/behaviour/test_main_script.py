@@ -246,6 +246,30 @@ def main():
     assert passes(text) == ["(1, 'beside')"]
 
 
+def test_modules_are_found_in_folders_that_the_program_adds_while_it_runs(passes, tmp_path):
+    for folder in ("early", "late"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}_module.py").write_text(
+            "class Value:\n    def __init__(self, x):\n        self.x = x"
+        )
+    text = """
+import sys
+
+@task(returns=1)
+def same(value):
+    return value
+
+def main():
+    print(compss_wait_on(same(1)))
+    for folder in ("early", "late"):
+        sys.path.insert(0, folder)
+        module = __import__(folder + "_module")
+        value = compss_wait_on(same(module.Value(folder)))
+        print(value.x, type(value) is module.Value)
+"""
+    assert passes(text) == ["1", "early True", "late True"]
+
+
 def test_top_level_of_the_script_is_not_run_again(passes):
     text = """
 print("top")

@@ -78,6 +78,7 @@ class TaskFunction:
         self._variants: dict[tuple[Any, ...], FunctionRecord] = {}  # records of calls that differ from the usual
         self._session: runtime.Session | None = None
         self._watched: list[tuple[dict[str, Any], str, Any]] = []  # globals that its code was sent with
+        self._path_entries = 0  # of `sys.path`, as executors know it
         self._quick = 0  # 1 + number of results, when a plain call needs no binding
 
     def _track_same(self, returns: Returns) -> None:
@@ -203,6 +204,8 @@ class TaskFunction:
     def _call_fully(
         self, session: runtime.Session, args: tuple[Any, ...], kwargs: dict[str, Any], frame: types.FrameType
     ) -> Any:
+        if len(sys.path) != self._path_entries:
+            self._join(session)  # modules are found elsewhere now, perhaps those of the arguments: tell executors
         plan = self._plan
         returns = self._returns
         record = self._record
@@ -255,6 +258,7 @@ class TaskFunction:
             record.mean_s = self._record.mean_s
         self._record = record
         self._session = session
+        self._path_entries = len(sys.path)
         self._variants = {}
         special = self.priority or self.layers or self.options.time_out
         quick = self._plan.plain and count in (0, 1) and not returns.classes and not special

@@ -403,7 +403,8 @@ def load_function(definition: tuple[Any, ...]) -> Callable[..., Any]:
     """Get at a task function's code (see `FunctionRecord.definition`)."""
     if type(definition[-1]) is list:
         path = definition[-1]
-        sys.path[:] = path + [folder for folder in sys.path if folder not in path]
+        if not set(path).issubset(sys.path):
+            sys.path[:] = path + [folder for folder in sys.path if folder not in path]
     if definition[0] == "wrapped":
         function = load_function(definition[2])
         for wrapper in decode_blob(definition[1]):
