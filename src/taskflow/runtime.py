@@ -222,7 +222,7 @@ class Session:
         """Raise a task's exception in the main program, or TaskCancelledError with it as the cause."""
         failure.seen = True
         error = failure.error
-        if failure.cancelled:
+        if failure.cancelled and not isinstance(error, NotRunningError):
             raise cancellation(failure)
         if not isinstance(error, Exception):
             raise TaskflowError(f"a task ended with {type(error).__name__}: {error}") from error.__cause__
@@ -404,12 +404,14 @@ class Session:
         if self.launched:
             self._stop_for_now(cancel=cancel)
             return
+        unfinished = 0
         kernel = self.engine.kernel
         try:
             try:
                 if not cancel:
                     self.barrier("end")
             finally:
+                unfinished = self._drop_unfinished()
                 self.bring_back_all()  # what is finished is the user's, however the program ends
         except BaseException:
             code = code or 1
@@ -421,17 +423,17 @@ class Session:
             self._interrupts.restore()
             if self._progress is not None:
                 self._progress.clear()
-            pending = kernel.unfinished
-            done = kernel.submitted - pending
-            self.engine.close(cancel=cancel or pending > 0)  # after Ctrl-C there is no point in asking busy executors
-            if pending:
+            # After Ctrl-C there is no point in asking busy executors.
+            self.engine.close(cancel=cancel or unfinished > 0)
+            if unfinished:
                 code = code or 1
             if self.check is not None:
                 found = self.check.conclude()
                 code = code or found
             with self.engine.lock:
                 self.journal.write({
-                    "e": "end", "t": self.engine.now_us(), "exit": code, "tasks": done, "failed": kernel.failed_count,
+                    "e": "end", "t": self.engine.now_us(), "exit": code,
+                    "tasks": kernel.submitted - unfinished, "failed": kernel.failed_count,
                 })  # fmt: skip
                 self.journal.close()
             self._abandon()
@@ -453,11 +455,23 @@ class Session:
     def _stop_for_now(self, *, cancel: bool) -> None:
         """What `stop` means to a program that runtask has started: the session goes on until the program ends."""
         self.opened = False
-        if not cancel:
+        if cancel:
+            self.cancel_all()
+        else:
             try:
                 self.barrier("end")
             finally:
                 self.bring_back_all()
+
+    def _drop_unfinished(self) -> int:
+        """The session is ending: whatever has not ended never will. How many tasks that are."""
+        with self.engine.lock:
+            kernel = self.engine.kernel
+            unfinished = kernel.unfinished
+            kernel.cancel_all(NotRunningError("the session was stopped before this task had ended"))
+            kernel.cancels.clear()  # the executors are ended, too
+            self.engine.record_cancelled()
+        return unfinished
 
     def kill(self) -> None:
         """End the executors at once and take no lock: for a signal's handler that ends this process right after."""

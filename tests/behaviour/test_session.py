@@ -13,6 +13,7 @@ import pytest
 
 import taskflow
 from taskflow import NotRunningError, TaskflowError, compss_wait_on, preparation, runtime, task
+from taskflow.observe.summary import summarise
 from tests.behaviour.dying import pid
 from tests.behaviour.helpers import alive, until
 
@@ -401,3 +402,12 @@ def test_two_programs_at_once_do_not_meet(tmp_path):
     ]
     assert [run.communicate(timeout=30)[0] for run in runs] == [f"{sum(range(500))}\n"] * 2
     assert len(list((tmp_path / ".taskflow").iterdir())) == 2
+
+
+def test_a_run_that_is_stopped_tells_what_it_cancelled(start, tmp_path):
+    session = start()
+    futures = [slow(n) for n in range(5)]
+    session.stop(cancel=True, code=1)
+    found = summarise(tmp_path / "run" / "journal.jsonl")
+    assert (found.tasks, found.done, found.cancelled) == (5, 0, 5)
+    assert all(future.cancelled() for future in futures)
