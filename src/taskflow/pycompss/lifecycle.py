@@ -8,7 +8,13 @@ import warnings
 from taskflow import runtime
 from taskflow.api.groups import compss_cancel_group
 from taskflow.model.errors import TaskflowWarning
+from taskflow.node.executor import in_executor
 from taskflow.pycompss.exceptions import NotInPyCOMPSsException
+
+
+def _session() -> runtime.Session | None:
+    """The session, if this is the main program: tasks, nested ones too, have no say in it."""
+    return None if in_executor() else runtime.session
 
 
 def compss_start(
@@ -23,7 +29,7 @@ def compss_stop(code: int = 0, _hard_stop: bool = False) -> None:
     After a cancellation the session is over: task functions called later are plain functions, and a program run by
     runtask ends with that exit code. Raises the first failure of a task that the program has not been told of.
     """
-    session = runtime.session
+    session = _session()
     if session is None:
         return
     if code == 0 and not _hard_stop:
@@ -35,7 +41,7 @@ def compss_stop(code: int = 0, _hard_stop: bool = False) -> None:
 
 def compss_add_logger(logger_name: str) -> None:
     """Give a logger the level and the handlers of the runtime's. Raises NotInPyCOMPSsException without a session."""
-    if runtime.session is None:
+    if _session() is None:
         raise NotInPyCOMPSsException("compss_add_logger needs a session: start the program with runtask")
     ours = logging.getLogger("taskflow")
     logger = logging.getLogger(logger_name)
@@ -47,7 +53,7 @@ def compss_add_logger(logger_name: str) -> None:
 
 def compss_request_resources(num_resources: int, group_name: str | None) -> None:
     """Ask for more nodes. There are none to be had, which a warning says; the group is left alone."""
-    if runtime.session is not None:
+    if _session() is not None:
         warnings.warn(
             f"compss_request_resources({num_resources}): this version runs on one machine and cannot ask for nodes",
             TaskflowWarning, stacklevel=2,
@@ -56,7 +62,7 @@ def compss_request_resources(num_resources: int, group_name: str | None) -> None
 
 def compss_free_resources(num_resources: int, group_name: str | None) -> None:
     """Cancel the group, and give nodes back. There is none to give back, which a warning says."""
-    if runtime.session is None:
+    if _session() is None:
         return
     if group_name is not None:
         compss_cancel_group(group_name)

@@ -23,7 +23,7 @@ class Context:
 
     def in_master(self) -> bool:
         """Whether this is the main program, in a session."""
-        return runtime.session is not None
+        return runtime.session is not None and not in_executor()
 
     def in_worker(self) -> bool:
         """Whether this is the code of a task."""
