@@ -55,7 +55,7 @@ NAMES = {
     "pycompss.api.commons.implementation_types": "IMPLEMENTATION_TYPES",
     "pycompss.api.commons.private_tasks": "transform object_to_file file_to_object",
     "pycompss.api.commons.error_msgs": "not_in_pycompss",
-    "pycompss.functions.reduce": "merge_reduce merge_n_reduce",
+    "pycompss.functions.reduce": "merge_reduce merge_n_reduce mergeReduce mergeNReduce",
     "pycompss.functions.map": "map",
     "pycompss.functions.data": "generator chunks",
     "pycompss.functions.elapsed_time": "TimeIt timeit TimeIT TIMEIT",
@@ -66,6 +66,8 @@ NAMES = {
     "pycompss.streams.environment": "init_streaming stop_streaming",
     "pycompss.interactive": """start stop current_task_graph complete_task_graph tasks_info tasks_status statistics
         resources_status monitoring_information""",
+    "pycompss.runtime.binding": "Future",
+    "pycompss.util.serializer": "serialize_to_file deserialize_from_file SerializerException",
     "pycompss.runtime.launch": "launch_pycompss_application compss_main",
     "pycompss.runtime.management.classes": "Future EmptyReturn FunctionType",
     "pycompss.util.exceptions": """PyCOMPSsException NotInPyCOMPSsException NotImplementedException

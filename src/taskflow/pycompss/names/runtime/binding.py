@@ -1,0 +1,5 @@
+"""Where old versions of PyCOMPSs had their futures."""
+
+from taskflow.api.futures import Future
+
+__all__ = ["Future"]
