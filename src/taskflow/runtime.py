@@ -124,6 +124,7 @@ class Session:
         self.files: dict[str, FileDatum] = {}
         # Versions that are the user's own file; the path may not change while a pending task reads one.
         self._at_path: dict[str, weakref.WeakSet[Version]] = {}
+        self.notebook: Any = None  # what `taskflow.interactive` keeps of the session
         self.groups: dict[str, Group] = {}
         self.open_groups = 0
         self.stopped = False
@@ -149,6 +150,8 @@ class Session:
 
     def register(self, record: FunctionRecord) -> None:
         """Make a task function known to the engine and the journal."""
+        if self.notebook is not None:
+            self.notebook.register(record)
         with self.engine.lock:
             self.engine.add_function(record, {} if self.check is None else self.check.declared(record))
 

@@ -233,6 +233,8 @@ class Master(Failing):
 
     def learnt(self, function: FunctionRecord, count: int, seconds: float) -> None:
         """Tasks of the function took so long in all."""
+        function.attempts += count
+        function.busy_s += seconds
         mean = seconds / count
         old = function.mean_s
         function.mean_s = mean if old is None else old + (mean - old) * (0.2 if count < 8 else 0.6)

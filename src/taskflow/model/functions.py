@@ -21,6 +21,7 @@ class FunctionRecord:
     the folders in which modules are found, if they have changed since the session began (a test runner adds some).
     ``mean_s`` is a moving mean of the run time in seconds, None until the first execution ended.
     ``returns_held`` says that results of this function have been large enough to stay in the executor.
+    ``attempts`` and ``busy_s``: executions that have ended, and their seconds.
     ``policy``: what its failure does; ``time_out``: seconds an attempt may take (0: any). ``defaults``: what its
     outputs are when its failure is ignored: by position or keyword of the parameter a (state, value), or a path; a list
     of (state, value) under "returns". Calls that differ in these belong to different records of one function.
@@ -28,8 +29,8 @@ class FunctionRecord:
     """
 
     __slots__ = (
-        "defaults", "definition", "file", "id", "line", "mean_s", "module", "name", "parameters", "policy", "returns",
-        "returns_held", "self_name", "time_out",
+        "attempts", "busy_s", "defaults", "definition", "file", "id", "line", "mean_s", "module", "name",
+        "parameters", "policy", "returns", "returns_held", "self_name", "time_out",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +44,8 @@ class FunctionRecord:
         self.returns = returns
         self.definition = definition
         self.mean_s: float | None = None
+        self.attempts = 0
+        self.busy_s = 0.0
         self.returns_held = False
         self.policy = OnFailure.RETRY
         self.time_out = 0.0

@@ -1,13 +1,25 @@
 """Sessions of notebooks."""
 
-from taskflow.pycompss.placeholders import missing
+from taskflow.interactive import (
+    complete_task_graph,
+    current_task_graph,
+    monitoring_information,
+    resources_status,
+    start,
+    statistics,
+    stop,
+    tasks_info,
+    tasks_status,
+)
 
-start = missing("start")
-stop = missing("stop")
-current_task_graph = missing("current_task_graph")
-complete_task_graph = missing("complete_task_graph")
-tasks_info = missing("tasks_info")
-tasks_status = missing("tasks_status")
-statistics = missing("statistics")
-resources_status = missing("resources_status")
-monitoring_information = missing("monitoring_information")
+__all__ = [
+    "complete_task_graph",
+    "current_task_graph",
+    "monitoring_information",
+    "resources_status",
+    "start",
+    "statistics",
+    "stop",
+    "tasks_info",
+    "tasks_status",
+]
