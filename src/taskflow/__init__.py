@@ -14,6 +14,7 @@ from taskflow._version import __version__
 
 if TYPE_CHECKING:
     from taskflow import check as check
+    from taskflow.api.constraint import IO, constraint
     from taskflow.api.functions import (
         compss_barrier,
         compss_delete_file,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
     from taskflow.api.futures import Future, as_completed
     from taskflow.api.groups import TaskGroup, compss_barrier_group, compss_cancel_group
+    from taskflow.api.implement import implement
     from taskflow.api.local import local
     from taskflow.api.on_failure import on_failure
     from taskflow.api.parameter import (
@@ -126,6 +128,7 @@ if TYPE_CHECKING:
         NotRunningError,
         ProgramError,
         RemoteTraceback,
+        RequirementsError,
         SerializationError,
         TaskCancelledError,
         TaskflowError,
@@ -139,6 +142,8 @@ if TYPE_CHECKING:
 
 # The names are imported when they are first used: `runtask` starts the executors before it imports the rest.
 _HOMES = {
+    "taskflow.api.constraint": ("IO", "constraint"),
+    "taskflow.api.implement": ("implement",),
     "taskflow.api.functions": (
         "compss_barrier",
         "compss_delete_file",
@@ -194,6 +199,7 @@ _HOMES = {
         "ProgramError",
         "UnavailableError",
         "RemoteTraceback",
+        "RequirementsError",
         "SerializationError",
         "TaskCancelledError",
         "TaskflowError",
@@ -283,6 +289,7 @@ __all__ = [
     "IN",
     "INOUT",
     "IN_DELETE",
+    "IO",
     "IOSTREAM",
     "OBJECT_TO_DIRECTORY",
     "OBJECT_TO_FILE",
@@ -309,6 +316,7 @@ __all__ = [
     "Prefix",
     "ProgramError",
     "RemoteTraceback",
+    "RequirementsError",
     "SerializationError",
     "StdIOStream",
     "TaskCancelledError",
@@ -334,11 +342,13 @@ __all__ = [
     "compss_wait_on",
     "compss_wait_on_directory",
     "compss_wait_on_file",
+    "constraint",
     "data_transformation",
     "dt",
     "dto",
     "epilog",
     "future_of",
+    "implement",
     "local",
     "on_failure",
     "prolog",

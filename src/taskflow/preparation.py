@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from taskflow.drivers.check import Check
     from taskflow.drivers.engine import Engine
     from taskflow.drivers.simulated import Faults
+    from taskflow.model.requirements import Node
     from taskflow.observe.journal import Journal
     from taskflow.observe.progress import Progress
     from taskflow.runtime import Session
@@ -44,6 +45,55 @@ def _cgroup_quota(root: str = "/sys/fs/cgroup") -> int | None:
     except (OSError, ValueError):
         return None
     return max(1, limit_us // period_us) if limit_us > 0 and period_us > 0 else None
+
+
+def describe_node(cores: int, run_dir: str) -> tuple[Node, list[int]]:
+    """What this machine offers to tasks, and the numbers of its GPUs. A GB is 10^9 bytes."""
+    from taskflow.model.requirements import Node, Processor
+
+    system = os.uname()
+    distribution, version = _distribution()
+    disk = os.statvfs(run_dir)
+    gpus = _gpus()
+    processors = [Processor(cores, "CPU", architecture=system.machine)]
+    if gpus:
+        processors.append(Processor(len(gpus), "GPU"))
+    node = Node(
+        name=system.nodename, processors=tuple(processors), memory_size=_memory() / 1e9,
+        storage_size=disk.f_bavail * disk.f_frsize / 1e9, operating_system_type=system.sysname,
+        operating_system_distribution=distribution, operating_system_version=version,
+    )  # fmt: skip
+    return node, gpus
+
+
+def _memory(root: str = "/sys/fs/cgroup") -> int:
+    """Bytes of memory of the machine, or fewer if the control group allows fewer."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return min(total, int(Path(root, name).read_text()))
+        except (OSError, ValueError):
+            continue
+    return total
+
+
+def _distribution(release: str = "/etc/os-release") -> tuple[str, str]:
+    """Name and version of the operating system, "" where they are not known."""
+    try:
+        lines = Path(release).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "", ""
+    said = dict(line.split("=", 1) for line in lines if "=" in line)
+    return said.get("NAME", "").strip('"'), said.get("VERSION_ID", "").strip('"')
+
+
+def _gpus(devices: str = "/dev") -> list[int]:
+    """The numbers of the GPUs this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [int(number) for number in visible.split(",") if number.strip().isdigit()]
+    names = [name.removeprefix("nvidia") for name in os.listdir(devices) if name.startswith("nvidia")]
+    return sorted(int(number) for number in names if number.isdigit())
 
 
 def make_run_dir(wanted: str | os.PathLike[str] | None, argv: list[str]) -> tuple[str, Path]:

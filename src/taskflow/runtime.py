@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import signal
@@ -23,8 +24,16 @@ from taskflow.data.serialization import decode_blob
 from taskflow.data.tracking import FileDatum, Registry
 from taskflow.drivers.engine import Latch, QuietLatch, ReadersLatch
 from taskflow.interrupts import InterruptGuard
-from taskflow.model.errors import CancelError, NotRunningError, TaskCancelledError, TaskflowError, WallClockError
-from taskflow.model.limits import MAX_PENDING
+from taskflow.model.errors import (
+    CancelError,
+    NotRunningError,
+    RequirementsError,
+    TaskCancelledError,
+    TaskflowError,
+    WallClockError,
+)
+from taskflow.model.functions import Demand
+from taskflow.model.limits import IO_EXECUTORS, MAX_PENDING
 from taskflow.observe.journal import Journal
 
 if TYPE_CHECKING:
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
     from taskflow.launch.spawn import Zygote
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
+    from taskflow.model.requirements import Node, Requirements
 
 #: The session that task calls go to, or None.
 session: Session | None = None
@@ -46,6 +56,9 @@ ended_once = False
 
 #: The check of the last session that had one.
 last_check: Check | None = None
+
+#: Other implementations of task functions, by the name of the original, then by their own (see `taskflow.api.needs`).
+implementations: dict[str, dict[str, Any]] = {}
 
 #: What to say of a large result that went with its session.
 VALUE_IS_GONE = "the session that had this value was stopped; take large values with compss_wait_on before that"
@@ -64,6 +77,7 @@ class Session:
         run_dir: str | os.PathLike[str] | None = None,
         progress: bool | None = None,
         max_pending: int = MAX_PENDING,
+        io_executors: int | None = None,
         check: bool | Literal["error"] = False,
         argv: Sequence[str] | None = None,
         zygote: Zygote | None = None,
@@ -72,10 +86,14 @@ class Session:
             raise ValueError(f"workers must be 1 or more, not {workers}")
         if max_pending < 1:
             raise ValueError(f"max_pending must be 1 or more, not {max_pending}")
+        if io_executors is not None and io_executors < 0:
+            raise ValueError(f"io_executors must be 0 or more, not {io_executors}")
         if check not in (False, True, "error"):
             raise ValueError(f"check must be True, False or 'error', not {check!r}")
         from taskflow import preparation
 
+        self.io_executors = io_executors or IO_EXECUTORS
+        self.unset_variables: set[str] = set()  # named by constraints; the user has been told
         self.workers = workers or preparation.usable_cores()
         argv = list(sys.argv if argv is None else argv)
         self.id, self.run_dir = preparation.make_run_dir(run_dir, argv)
@@ -159,6 +177,34 @@ class Session:
         """Where the program finds modules, in a list, if that has changed since the session began; else empty."""
         path = _module_path()
         return [] if path == self.path else [path]
+
+    @functools.cached_property
+    def node(self) -> Node:
+        """What this machine offers to tasks."""
+        from taskflow import preparation
+
+        node, gpus = preparation.describe_node(self.workers, str(self.run_dir))
+        with self.engine.lock:
+            self.engine.kernel.offer(node.amounts, gpus)
+        return node
+
+    def demand_of(self, requirements: Requirements, name: str) -> Demand | None:
+        """What a task takes from this node while it runs; None: one computing unit, as any task.
+
+        Raises RequirementsError if this node can never run it; ``name`` is the task function.
+        """
+        from taskflow.model.requirements import mismatches, table
+
+        found = mismatches(requirements, self.node)
+        if found:
+            raise RequirementsError(
+                f"task {name} needs what this machine does not have, so it could never run:\n{table(found)}\n"
+                f"lower its @constraint; more workers (--workers) are more computing units"
+            )
+        demand = requirements.demand
+        if not demand.units:
+            self.engine.start_io(self.io_executors)
+        return None if demand == Demand() else demand
 
     def _release(self, datum: Datum) -> None:
         self.engine.released.append(datum.current)
@@ -523,6 +569,8 @@ def start(**options: Any) -> Session:
 
     Options: ``workers`` (executors; default the usable cores), ``run_dir`` (folder of the run, made if missing),
     ``progress`` (True, False, or None: on terminals), ``max_pending`` (unfinished tasks at which submission waits),
+    ``io_executors`` (executors beside the others for tasks that need no computing unit; none are started before such a
+    task is called),
     ``check`` (True: report tasks that do other things with their data than they declare, see `taskflow.check`;
     ``"error"``: and have `stop` raise FindingsError if there are any), ``engine`` ("local", or "simulated" on a
     virtual clock, with ``seed`` and `taskflow.drivers.simulated.Faults`).

@@ -26,7 +26,8 @@ task TaskGroup Future as_completed future_of put start stop session
 compss_wait_on compss_barrier compss_barrier_group compss_open compss_wait_on_file compss_wait_on_directory
 compss_delete_file compss_delete_object compss_file_exists compss_get_number_of_resources
 TaskflowError ExecutorDiedError FutureUsedAsValueError MissingOutputError NotRunningError RemoteTraceback
-SerializationError DeletedDataError __version__
+SerializationError DeletedDataError RequirementsError __version__
+constraint implement IO
 """.split()  # noqa: SIM905  a table reads better than a column
 
 # Heavy, or not needed before something is run, or not installed everywhere.

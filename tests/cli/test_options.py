@@ -39,6 +39,7 @@ print(compss_wait_on(inc(inc(1))))
         (["--run-dir", "runs/1", "app.py"], {"run_dir": os.path.abspath("runs/1")}),
         (["--log-level", "trace", "app.py"], {"log_level": "trace"}),
         (["--max-pending=10", "app.py"], {"max_pending": 10}),
+        (["--io_executors=2", "app.py"], {"io_executors": 2}),
         (["--log_level=info", "app.py"], {"log_level": "info"}),
         (["--log_level", "api", "app.py"], {"log_level": "info"}),
         (["-d", "app.py"], {"log_level": "debug"}),
@@ -107,7 +108,6 @@ def test_refused(words, message):
         (["--PyObject_serialize=true"], "--pyobject-serialize"),
         (["--python_worker_cache=true"], "--python-worker-cache"),
         (["-p"], "--provenance"),
-        (["--io_executors=2"], "--io-executors"),
     ],
 )
 def test_an_option_of_pycompss_without_meaning_is_accepted_with_one_line(words, named, tmp_path, monkeypatch):

@@ -12,8 +12,8 @@ def reachable(kernel):
     is unfinished and not reached waits for something that nobody is going to do.
     """
     found = {}
-    pending = [*kernel.ready, *kernel.urgent]
-    for executor in kernel.team:
+    pending = [*kernel.ready, *kernel.urgent, *kernel.constrained_tasks()]
+    for executor in kernel.executors.values():
         pending += [*executor.inflight.values(), *executor.local]
     for version in kernel.publishing.values():
         pending += version.waiters or ()
@@ -38,7 +38,7 @@ def check(kernel):
     assert kernel.unfinished == len(tasks), (
         f"{kernel.unfinished} tasks are unfinished, but only {len(tasks)} will ever end: {tasks}"
     )
-    assert list(kernel.executors.values()) == kernel.team
+    check_claims(kernel)
     check_queues(kernel, tasks)
     check_counts(tasks)
     for key, version in kernel.publishing.items():
@@ -48,8 +48,8 @@ def check(kernel):
 
 
 def check_queues(kernel, tasks):
-    places = Counter(task.id for task in (*kernel.ready, *kernel.urgent))
-    for executor in kernel.team:
+    places = Counter(task.id for task in (*kernel.ready, *kernel.urgent, *kernel.constrained_tasks()))
+    for executor in kernel.executors.values():
         assert executor.alive
         places.update(executor.inflight.keys())
         places.update(task.id for task in executor.local)
@@ -69,6 +69,29 @@ def check_queues(kernel, tasks):
     if kernel.team and (kernel.ready or kernel.urgent):
         idle = [executor for executor in kernel.team if not executor.inflight]
         assert not idle, f"{idle} are idle although tasks are ready"
+
+
+def check_claims(kernel):
+    """Nothing is given to two tasks, and everything is somewhere."""
+    parked = [executor for claim in kernel.claims for executor in claim.parked]
+    running = [claim.executor for claim in kernel.claims]
+    assert not any(executor.inflight for executor in parked), "a parked executor has something to do"
+    everybody = [*kernel.team, *kernel.reserved, *kernel.io_team, *parked]
+    everybody += [executor for executor in running if not executor.io]
+    assert len(everybody) == len(set(everybody)), "an executor is in two places"
+    assert set(everybody) == set(kernel.executors.values())
+    assert not any(executor.apart for executor in kernel.team)
+    assert all(executor.apart for executor in everybody if executor not in kernel.team)
+    for claim in kernel.claims:
+        assert claim.executor.claim is claim
+        assert len(claim.executor.inflight) <= 1
+        if claim.demand.units:
+            assert 1 + len(claim.parked) + claim.missing == claim.demand.units
+        assert len(claim.gpus) == claim.demand.gpus
+    for name, whole in kernel.whole.items():
+        taken = sum(dict(claim.demand.amounts).get(name, 0.0) for claim in kernel.claims)
+        assert abs(whole - taken - kernel.free[name]) < 1e-6, f"{taken} of {whole} {name} is taken"
+        assert kernel.free[name] > -1e-6
 
 
 def check_counts(tasks):

@@ -2,7 +2,7 @@
 
 from taskflow.core.graph import HELD, VALUE, Datum, Group, Held, Task, Version
 from taskflow.core.master import Master
-from taskflow.model.functions import FunctionRecord
+from taskflow.model.functions import Demand, FunctionRecord
 from tests.core import invariants
 
 SHORT = 0.0001  #: seconds; many such tasks are queued on one executor
@@ -17,9 +17,9 @@ class World:
         self.data = 0
         self.executors = [self.join() for _ in range(executors)]
 
-    def join(self):
+    def join(self, *, io=False):
         number = len(self.kernel.executors) + 100 * bool(self.tasks) + self.tasks
-        executor = self.kernel.executor_joined(number)
+        executor = self.kernel.executor_joined(number, io=io)
         invariants.check(self.kernel)
         return executor
 
@@ -29,6 +29,12 @@ class World:
             self.functions[name] = FunctionRecord(number, name, "app", "app.py", 1, 1, ("ref", "app", name))
             self.functions[name].mean_s = mean_s
         return self.functions[name]
+
+    def needing(self, units=1, *, gpus=0, mean_s=LONG, **amounts):
+        """Name of a function with that demand."""
+        name = f"needs {units} {gpus} {amounts}"
+        self.function(name, mean_s).demand = Demand(units, gpus, tuple(amounts.items()))
+        return name
 
     def datum(self, value=0):
         self.data += 1

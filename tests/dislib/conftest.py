@@ -4,6 +4,7 @@ A test that uses the fixture ``engine`` runs once on each. Executors import scik
 folder share one session; it is made anew when a failure ended it.
 """
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -15,6 +16,9 @@ import taskflow.pycompss
 from taskflow import runtime
 
 HERE = Path(__file__).parent
+
+for variable in ("ComputingUnits", "ComputingUnitsTree"):
+    os.environ.setdefault(variable, "1")  # what dislib's tasks need is taken from these
 
 taskflow.pycompss.install()  # before dislib is imported
 if sys.version_info < (3, 14):

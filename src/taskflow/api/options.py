@@ -35,6 +35,7 @@ class TaskOptions:
 
     ``on_failure``, ``defaults`` and ``time_out`` (seconds, 0: none) are what `@task` or `@on_failure` say.
     ``constraints``: the keywords of `@constraint`, as they were given. ``io``: needs no computing unit.
+    ``implements``: name of the task that it is another implementation of.
     ``nested``: its calls of task functions submit tasks. ``wrappers``: picklable callables that take the function and
     return the one that is run instead, in the executor; the last one is outermost. Those with a true attribute
     ``in_plain_calls`` are applied to plain calls, too.
@@ -45,6 +46,7 @@ class TaskOptions:
     time_out: float = 0.0
     constraints: dict[str, Any] = dataclasses.field(default_factory=dict)
     io: bool = False
+    implements: str = ""
     nested: bool = False
     wrappers: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = dataclasses.field(default_factory=list)
 

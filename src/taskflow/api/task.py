@@ -19,14 +19,15 @@ from taskflow.core.graph import Task as TaskRecord
 from taskflow.core.graph import Version
 from taskflow.data.files import absolute
 from taskflow.data.serialization import FIXED_TYPES, encode
-from taskflow.model.errors import SerializationError
-from taskflow.model.functions import FunctionRecord
+from taskflow.model.errors import RequirementsError, SerializationError
+from taskflow.model.functions import Demand, FunctionRecord
 from taskflow.model.parameters import Direction, Kind, Parameter, parse_annotation
 from taskflow.model.policies import OnFailure, parse_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from taskflow.api.needs import Needs
     from taskflow.api.options import Layer
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -76,6 +77,9 @@ class TaskFunction:
         self._body = function  # with its wrappers: what a plain call runs
         self._record: FunctionRecord | None = None
         self._variants: dict[tuple[Any, ...], FunctionRecord] = {}  # records of calls that differ from the usual
+        self._needs: Needs | None = None
+        self._family: list[TaskFunction] = []  # all implementations, the original first
+        self._varied = False  # what is needed, or which implementation is run, is found out at each call
         self._session: runtime.Session | None = None
         self._watched: list[tuple[dict[str, Any], str, Any]] = []  # globals that its code was sent with
         self._path_entries = 0  # of `sys.path`, as executors know it
@@ -92,6 +96,11 @@ class TaskFunction:
             plan.by_name[returns.same] = Parameter(direction=Direction.INOUT)
             plan.by_position = [plan.by_name[name] for name in plan.positional]
             plan.plain = False
+
+    @property
+    def returns(self) -> Returns:
+        """What it returns."""
+        return self._returns
 
     @property
     def _returns(self) -> Returns:
@@ -208,18 +217,16 @@ class TaskFunction:
             self._join(session)  # modules are found elsewhere now, perhaps those of the arguments: tell executors
         plan = self._plan
         returns = self._returns
-        record = self._record
-        assert record is not None
         said = {name: kwargs.pop(name) for name in CALL_KEYWORDS.intersection(kwargs) if name not in plan.by_name}
-        if said:
-            if "returns" in said:
-                returns = parse_returns(said["returns"], self.__taskflow_function__)
-            if "on_failure" in said or "defaults" in said:
-                policy = parse_policy(said.get("on_failure", record.policy), f"a call of task {plan.name}")
-                record = self._variant(session, policy, said.get("defaults", self.options.defaults))
+        if "returns" in said:
+            returns = parse_returns(said["returns"], self.__taskflow_function__)
         plan.check(args, kwargs)
         if plan.defaults:
             args, kwargs = plan.completed(args, kwargs)
+        record = self._record
+        assert record is not None
+        if said or self._varied:
+            record = self._record_of_call(session, said, args, kwargs)
         task = TaskRecord(next(session.task_ids), record, args, frame.f_code, frame.f_lasti)
         if self.priority:
             task.priority = True
@@ -248,24 +255,94 @@ class TaskFunction:
         code = getattr(function, "__code__", None)
         returns = self._returns
         count = returns.count if returns.count in (0, 1) and not returns.same else -1
+        options = self.options
+        if options.constraints or options.io or runtime.implementations:
+            from taskflow.api.needs import Needs, family_of
+
+            self._family = family_of(self)
+            self._needs = Needs(self) if options.constraints or options.io else None
+            if self._needs is not None:
+                self._needs.warn_of_unset(session.unset_variables)
+        self._varied = bool(self._family) or (self._needs is not None and self._needs.dynamic)
+        demand = None if self._varied else self._demand(session, {})
         record = FunctionRecord(
             next(session.function_ids), self._plan.name, function.__module__ or "?",
             code.co_filename if code else "?", code.co_firstlineno if code else 0,
             -1 if count is None else count, (*self._definition(), *session.new_path()),
         )  # fmt: skip
-        self._equip(session, record, self.options.on_failure, self.options.defaults)
+        self._equip(session, record, options.on_failure, options.defaults, demand)
         if self._record is not None and session is self._session:
             record.mean_s = self._record.mean_s
         self._record = record
         self._session = session
         self._path_entries = len(sys.path)
         self._variants = {}
-        special = self.priority or self.layers or self.options.time_out
+        special = self.priority or self.layers or self.options.time_out or record.demand or self._varied
         quick = self._plan.plain and count in (0, 1) and not returns.classes and not special
         self._quick = 1 + (count or 0) if quick else 0
 
-    def _equip(self, session: runtime.Session, record: FunctionRecord, policy: OnFailure, defaults: Any) -> None:
-        """Give a record what the runtime does when it fails, and make it known."""
+    def _demand(self, session: runtime.Session, arguments: dict[str, Any]) -> Demand | None:
+        """What a call with these arguments takes of the node. Raises RequirementsError if it can never have it."""
+        return None if self._needs is None else session.demand_of(self._needs.requirements(arguments), self._plan.name)
+
+    def _record_of_call(
+        self, session: runtime.Session, said: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> FunctionRecord:
+        """The record for a call that may differ from the usual one."""
+        usual = self._record
+        assert usual is not None
+        policy = self.options.on_failure
+        if "on_failure" in said:
+            policy = parse_policy(said["on_failure"], f"a call of task {self._plan.name}")
+        defaults = said.get("defaults", self.options.defaults)
+        if not self._varied:
+            return self._variant(session, policy, defaults, usual.demand)
+        arguments = self._plan.arguments(args, kwargs)
+        if not self._family:
+            return self._variant(session, policy, defaults, self._demand(session, arguments))
+        return self._choice(session, policy, defaults, arguments)
+
+    def _choice(
+        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], arguments: dict[str, Any]
+    ) -> FunctionRecord:
+        """The record that stands for all implementations that can run here."""
+        fitting: list[FunctionRecord] = []
+        problems: list[RequirementsError] = []
+        for member in self._family:
+            try:
+                fitting.append(member.implementation(session, policy, defaults, arguments))
+            except RequirementsError as problem:
+                problems.append(problem)
+        if not fitting:
+            raise RequirementsError("\n".join(map(str, problems)))
+        if len(fitting) == 1:
+            return fitting[0]
+        key = tuple(record.id for record in fitting)
+        choice = self._variants.get(key)
+        if choice is None:
+            # Any demand will do: it leads to where the implementation is chosen, and with it what is really needed.
+            choice = self._variants[key] = self._another(session, policy, defaults, Demand())
+            choice.implementations = tuple(fitting)
+        return choice
+
+    def implementation(
+        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], arguments: dict[str, Any]
+    ) -> FunctionRecord:
+        """The record for a call with these arguments that is to run this very function.
+
+        Raises RequirementsError if that can never be.
+        """
+        if session is not self._session:
+            self._join(session)
+        return self._variant(session, policy, defaults, self._demand(session, arguments))
+
+    def _equip(
+        self, session: runtime.Session, record: FunctionRecord, policy: OnFailure, defaults: Any, demand: Demand | None
+    ) -> None:
+        """Give a record what the runtime has to know besides the code, and make it known."""
+        record.demand = demand
+        if demand is not None:
+            record.returns = -1  # so that its tasks are written in the long form, which has room for an environment
         record.policy = policy
         record.time_out = self.options.time_out
         record.defaults = self._encoded_defaults(session, defaults)
@@ -306,20 +383,27 @@ class TaskFunction:
             )
         return found
 
-    def _variant(self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any]) -> FunctionRecord:
-        """The record of calls with another policy or other defaults than declared."""
-        usual = self._record
-        assert usual is not None
-        key = (policy, encode(defaults, "defaults").blob() if defaults else None)
+    def _variant(
+        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], demand: Demand | None
+    ) -> FunctionRecord:
+        """The record of calls with another policy, other defaults or another demand than declared."""
+        key = (policy, encode(defaults, "defaults").blob() if defaults else None, demand)
         variant = self._variants.get(key)
         if variant is None:
-            variant = FunctionRecord(
-                next(session.function_ids), usual.name, usual.module, usual.file, usual.line, usual.returns,
-                usual.definition,
-            )  # fmt: skip
-            self._equip(session, variant, policy, defaults)
-            self._variants[key] = variant
+            variant = self._variants[key] = self._another(session, policy, defaults, demand)
         return variant
+
+    def _another(
+        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], demand: Demand | None
+    ) -> FunctionRecord:
+        usual = self._record
+        assert usual is not None
+        record = FunctionRecord(
+            next(session.function_ids), usual.name, usual.module, usual.file, usual.line, usual.returns,
+            usual.definition,
+        )  # fmt: skip
+        self._equip(session, record, policy, defaults, demand)
+        return record
 
     def _definition(self) -> tuple[Any, ...]:
         """How executors get at what is to be run: see `FunctionRecord`."""

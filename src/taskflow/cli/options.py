@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
-from taskflow.model.limits import LOG_LEVELS, MAX_PENDING
+from taskflow.model.limits import IO_EXECUTORS, LOG_LEVELS, MAX_PENDING
 
 HELP = """\
 usage: runtask [options] app.py [arguments]
@@ -35,6 +35,8 @@ options:
   --log-level LEVEL what the runtime says about itself on standard error (default: warning):
                     {levels};
                     debug and trace also show the runtime's frames in tracebacks
+  --io-executors N  executors beside the others for tasks with @IO, which need no
+                    computing unit (default: {io}, started when such a task is called)
   --max-pending N   unfinished tasks at which the program waits before it submits more
                     (default: {pending})
   --wall-clock-limit SECONDS
@@ -74,6 +76,7 @@ _KNOWN: dict[str, str | None] = {
     "--progress": None,
     "--no-progress": None,
     "--max-pending": "N",
+    "--io-executors": "N",
     "--wall-clock-limit": "SECONDS",
     "--pythonpath": "PATH",
     "--appdir": "DIR",
@@ -90,7 +93,7 @@ _ALIASES = {
     "-z": "--zip-provenance", "--opts": "--help", "--base-log-dir": "--log-dir", "--specific-log-dir": "--run-dir",
 }  # fmt: skip
 #: Accepted besides `_KNOWN`; what they mean is said with other options.
-_ELSEWHERE: dict[str, str | None] = {"--debug": None, "--python-interpreter": "PATH", "--io-executors": "N"}
+_ELSEWHERE: dict[str, str | None] = {"--debug": None, "--python-interpreter": "PATH"}
 
 
 class UsageError(Exception):
@@ -113,6 +116,7 @@ class Options:
     run_dir: str | None = None
     progress: bool | None = None
     max_pending: int = MAX_PENDING
+    io_executors: int | None = None
     wall_clock: float = 0.0
     pythonpath: list[str] = field(default_factory=list)
     library_path: list[str] = field(default_factory=list)
@@ -232,9 +236,7 @@ def _store(options: Options, name: str, value: str) -> None:
     elif name == "--log-dir":
         options.log_dir = os.path.abspath(value)
     elif name == "--io-executors":
-        if value != "0":
-            _count(name, value)
-            options.notes.append(f"{name} has no effect: tasks with @IO need no computing unit and no executors apart")
+        options.io_executors = None if value == "0" else _count(name, value)
     elif name == "--python-interpreter":
         _interpreter(options, value)
     elif name in ("--progress", "--no-progress"):
@@ -317,4 +319,4 @@ def help_text() -> str:
     """What ``--help`` shows."""
     from taskflow.preparation import usable_cores
 
-    return HELP.format(cores=usable_cores(), levels=", ".join(LOG_LEVELS), pending=f"{MAX_PENDING:,}")
+    return HELP.format(cores=usable_cores(), levels=", ".join(LOG_LEVELS), pending=f"{MAX_PENDING:,}", io=IO_EXECUTORS)

@@ -109,7 +109,8 @@ class Launch:
         run_dir = options.run_dir or _run_dir_in(options.log_dir, self.program.name)
         session = runtime.start(
             workers=options.workers, run_dir=run_dir, progress=options.progress,
-            max_pending=options.max_pending, check=options.check, argv=self.program.argv, zygote=zygote,
+            max_pending=options.max_pending, io_executors=options.io_executors, check=options.check,
+            argv=self.program.argv, zygote=zygote,
         )  # fmt: skip
         session.launched = True
         self.signals.session = session

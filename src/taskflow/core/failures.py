@@ -247,7 +247,7 @@ class Failing(Placing):
         """Cancel every unfinished task."""
         failure = Failure(error, 0, cancelled=True)
         failure.settled = True
-        tasks = [*self.ready, *self.urgent]
+        tasks = [*self.ready, *self.urgent, *self.constrained_tasks()]
         for executor in self.executors.values():
             tasks += [*executor.inflight.values(), *executor.local, *executor.followers]
         self.cancel(tasks, failure)
@@ -306,9 +306,10 @@ class Failing(Placing):
     def abandon(self, error: BaseException) -> None:
         """The run is over: whatever has not ended failed with the error, so that nobody waits for it in vain."""
         while True:
-            tasks = [*self.ready, *self.urgent]
+            tasks = [*self.ready, *self.urgent, *self.constrained_tasks()]
             self.ready.clear()
             self.urgent.clear()
+            self.constrained.clear()
             for executor in self.executors.values():
                 tasks += [*executor.inflight.values(), *executor.local, *executor.followers]
                 executor.inflight.clear()
@@ -321,13 +322,15 @@ class Failing(Placing):
 
     # ------------------------------------------------------------------ executors
 
-    def executor_joined(self, executor_id: int) -> Executor:
-        """A new executor is ready for work."""
-        executor = Executor(executor_id)
+    def executor_joined(self, executor_id: int, *, io: bool = False) -> Executor:
+        """A new executor is ready for work; ``io``: for tasks that need no computing unit."""
+        executor = Executor(executor_id, io=io)
         self.executors[executor_id] = executor
-        self.team.append(executor)
-        self.ready_limit = 1
-        self.fill(executor)
+        self._enlist(executor)
+        if self.constrained:
+            self.serve()
+        if not executor.apart:
+            self.fill(executor)
         self._set_ready_limit()
         return executor
 
@@ -343,7 +346,7 @@ class Failing(Placing):
         verdict: Verdict | None = None
         executor.alive = False
         del self.executors[executor.id]
-        self.team.remove(executor)
+        self._strike_off(executor)
         self.ready_limit = 1
         tasks = list(executor.inflight.values())
         executor.inflight.clear()
@@ -370,6 +373,10 @@ class Failing(Placing):
         executor.followers.clear()
         for task in orphans:
             self._requeue(task)
+        self.serve()
+        for other in self.team:
+            if not other.inflight:  # it may have been parked for a task of the dead one
+                self.fill(other)
         return verdict
 
     def _end_fatal_attempt(self, task: Task, error: BaseException, outputs: Sequence[Any]) -> Verdict:

@@ -70,6 +70,8 @@ class Master(Failing):
             self._enter(task, new=True)
         else:
             self._make_ready(task)
+        if self.constrained:
+            self.serve()
 
     def submit_plain(self, task: Task) -> bool:
         """As `submit` for a task that reads nothing and is in no group; whether tasks were handed out."""

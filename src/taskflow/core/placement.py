@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from taskflow.core.claims import Claim, Claiming
 from taskflow.core.graph import ASSIGNED, FILE, HELD, READY, WAITING, Task, Version
 from taskflow.core.lineage import MAX_GENERATION, generation_of, is_lost
 from taskflow.model.policies import OnFailure
@@ -36,14 +37,16 @@ class Executor:
     ``inflight``: tasks handed to it, in the order it runs them. ``outbox``: those of them that the driver has not sent.
     ``followers``: waiting tasks whose missing inputs are all made by tasks in flight here. ``local``: ready tasks
     whose data live here. ``drops``, ``movable``, ``publish``: keys of held results that it may forget, that their only
-    reader may consume, and that others need.
+    reader may consume, and that others need. ``apart``: it is not of the team, and gets no tasks but those of its
+    ``claim`` (see `core.claims`); ``io``: it is for tasks that need no computing unit.
     """
 
     __slots__ = (
-        "alive", "drops", "followers", "id", "inflight", "load", "local", "movable", "outbox", "publish", "recalling",
+        "alive", "apart", "claim", "drops", "followers", "id", "inflight", "io", "load", "local", "movable", "outbox",
+        "publish", "recalling",
     )  # fmt: skip
 
-    def __init__(self, id: int) -> None:
+    def __init__(self, id: int, *, io: bool = False) -> None:
         self.id = id
         self.alive = True
         self.inflight: dict[int, Task] = {}
@@ -55,6 +58,9 @@ class Executor:
         self.movable: list[tuple[int, int]] = []
         self.publish: list[tuple[int, int]] = []
         self.recalling = False
+        self.io = io
+        self.apart = False
+        self.claim: Claim | None = None
 
     def __repr__(self) -> str:
         state = "alive" if self.alive else "dead"
@@ -76,7 +82,7 @@ def booked_cost(function: FunctionRecord) -> float:
     return UNKNOWN_S if mean is None else mean
 
 
-class Placing:
+class Placing(Claiming):
     """The part of the kernel that hands tasks to executors.
 
     ``ready`` and ``urgent`` (tasks with priority) wait for room. ``dirty`` and ``recalls`` are commands: see
@@ -84,6 +90,7 @@ class Placing:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.executors: dict[int, Executor] = {}
         self.team: list[Executor] = []  # the executors, in the order they are handed tasks
         self.next_in_team = 0
@@ -110,10 +117,17 @@ class Placing:
     def _make_ready(self, task: Task) -> None:
         if task.exclusive is not None and not self._acquire(task):
             return
+        if task.function.demand is not None:
+            self._queue(task)
+            return
         task.state = READY
         if task.reads:
             home = self._home_of(task)
-            if home is not None:
+            if home is not None and home.apart:
+                if home.claim is not None and home.claim.executor is home and not (home.inflight or home.io):
+                    home.local.append(task)  # it is about to be of the team again
+                    return
+            elif home is not None:
                 if home.accepts(booked_cost(task.function)):
                     self._assign(task, home)
                 else:
@@ -254,6 +268,8 @@ class Placing:
         """The one executor on which all missing inputs of the task are being made, if there is one."""
         if task.missing > FOLLOW_LIMIT or task.exclusive is not None or task.priority:
             return None
+        if task.function.demand is not None:
+            return None
         if task.function.policy is OnFailure.IGNORE:
             return None  # see `_assign`
         maker: Executor | None = None
@@ -271,7 +287,7 @@ class Placing:
             if version is self.publishing.get(version.key) or (maker is not None and executor is not maker):
                 return None
             maker = executor
-        return maker
+        return None if maker is None or maker.apart else maker
 
     def _publish_first(self, task: Task, executor: Executor) -> None:
         """Data the task needs are in another executor's memory: have them published, then it is ready again."""
@@ -301,7 +317,12 @@ class Placing:
         """A batch of reports from the executor has been entered: give it more work."""
         if not executor.inflight:
             executor.load = 0.0
-        if executor.alive:
+        claim = executor.claim
+        if claim is not None and claim.executor is executor and not executor.inflight:
+            self._after_claim(claim)
+        elif self.constrained:
+            self.serve()
+        if executor.alive and not executor.apart:
             self.fill(executor)
         if self.ready:
             self.spread()
@@ -368,8 +389,11 @@ class Placing:
         if taken:
             self.given_back(executor, [task.id for task in taken])
         else:
-            executor.recalling = True
-            self.recalls.append((executor, wanted))
+            self._recall(executor, wanted)
+
+    def _recall(self, executor: Executor, count: int) -> None:
+        executor.recalling = True
+        self.recalls.append((executor, count))
 
     def unbalanced(self) -> bool:
         """Whether an executor has nothing to do while tasks are queued on another."""
@@ -391,12 +415,14 @@ class Placing:
             if self.unbalanced():
                 self._take_back(executor)
             if not executor.recalling:
-                executor.recalling = True
-                self.recalls.append((executor, 0))
+                self._recall(executor, 0)
 
     def given_back(self, executor: Executor, task_ids: Iterable[int]) -> None:
         """The executor returns tasks it has not begun (answer to a recall; ids are the last of its queue)."""
         executor.recalling = False
+        self._take_in(executor, task_ids)
+
+    def _take_in(self, executor: Executor, task_ids: Iterable[int]) -> None:
         tasks = [task for task in map(executor.inflight.pop, task_ids, _nones()) if task is not None]
         for task in tasks:
             executor.load -= task.cost

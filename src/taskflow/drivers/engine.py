@@ -20,6 +20,7 @@ from taskflow.core.master import Master, is_movable
 from taskflow.data.files import OwnedPath, copy_any, remove_any
 from taskflow.data.serialization import decode_blob
 from taskflow.data.store import Segment, Snapshots, Store
+from taskflow.launch.spawn import THREAD_VARIABLES
 from taskflow.model.errors import PicklableStandIn, RemoteTraceback
 from taskflow.model.parameters import Direction
 from taskflow.model.policies import OnFailure
@@ -42,6 +43,7 @@ from taskflow.wire.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from taskflow.core.claims import Claim
     from taskflow.core.graph import Datum
     from taskflow.core.placement import Executor
     from taskflow.model.functions import FunctionRecord
@@ -152,6 +154,17 @@ def _written_in(node: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         yield node
 
 
+def _environment(task_id: int, claim: Claim) -> dict[str, str]:
+    """Environment variables that tell a task what it has."""
+    threads = str(max(claim.demand.units, 1))
+    environment = dict.fromkeys((*THREAD_VARIABLES, "COMPSS_NUM_THREADS", "COMPSS_NUM_CPUS"), threads)
+    environment["COMPSS_TASK_ID"] = str(task_id)
+    if claim.gpus:
+        gpus = ",".join(map(str, claim.gpus))
+        environment |= dict.fromkeys(("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "COMPSS_BINDED_GPUS"), gpus)
+    return environment
+
+
 AnyLatch = Latch | QuietLatch | BelowLatch | ReadersLatch
 
 
@@ -175,6 +188,7 @@ class Engine:
 
     def __init__(self, run_dir: str, segments: str, journal: Journal) -> None:
         self.kernel = Master()
+        self.io_started = False
         self.lock = threading.Lock()
         self.run_dir = run_dir
         self.files_dir = f"{run_dir}/files"
@@ -214,6 +228,18 @@ class Engine:
 
     def close(self, *, cancel: bool) -> None:
         """End all executors."""
+        raise NotImplementedError
+
+    def start_io(self, count: int) -> None:
+        """See to it that there are executors for tasks that need no computing unit."""
+        with self.lock:
+            if not self.io_started:
+                self.io_started = True
+                for _ in range(count):
+                    self.start_executor(io=True)
+
+    def start_executor(self, *, io: bool = False) -> None:
+        """Start one executor. Called with the lock held."""
         raise NotImplementedError
 
     def leave_to_parent(self) -> None:
@@ -305,6 +331,8 @@ class Engine:
                 tuple([(where, self._node(task, node)) for where, node in params]),
                 task.returns, task.durable,
             ))  # fmt: skip
+            if executor.claim is not None:
+                tasks[-1] = (*tasks[-1], _environment(task.id, executor.claim))
         ack = 0
         if link.received > link.acknowledged:
             ack = link.acknowledged = link.received

@@ -90,15 +90,16 @@ class LiveEngine(Engine):
         self._next_number = 0
         self._barren_deaths = 0
         for _ in range(workers):
-            self._start_executor()
+            self.start_executor()
         self.keeper = threading.Thread(target=self._keep, name="taskflow-keeper", daemon=True)
         self.keeper.start()
 
-    def _start_executor(self) -> None:
+    def start_executor(self, *, io: bool = False) -> None:
+        """Have an executor process started. It can be sent tasks at once."""
         number = self._next_number
         self._next_number += 1
         handle = self.node.start_executor(number)
-        executor = self.kernel.executor_joined(number)
+        executor = self.kernel.executor_joined(number, io=io)
         link = LiveLink(executor, handle)
         self.links[number] = link
         self.by_file[link.data.fileno()] = (link, "data")
@@ -179,6 +180,8 @@ class LiveEngine(Engine):
 
     def flush(self) -> None:
         """Send every outbox."""
+        if self.kernel.constrained:
+            self.kernel.serve()
         dirty = self.kernel.dirty
         while dirty:
             number, executor = dirty.popitem()
@@ -595,7 +598,7 @@ class LiveEngine(Engine):
             self._barren_deaths += 1
         if self._barren_deaths > MAX_RESTARTS_IN_A_ROW * max(1, len(self.links)):
             raise ExecutorDiedError(f"executors die as soon as they are started: {error}")
-        self._start_executor()
+        self.start_executor(io=executor.io)
         verdict = self.kernel.executor_lost(executor, running, error, outputs)
         if task is not None and verdict is not None:
             what = "time_out" if link.killed else f"executor {how}"

@@ -142,7 +142,7 @@ class SimulatedEngine(Engine):
         self._barren = 0
         self._next_number = 0
         for _ in range(workers):
-            self._join()
+            self.start_executor()
 
     def now_us(self) -> int:
         """Virtual microseconds since the run started."""
@@ -198,6 +198,8 @@ class SimulatedEngine(Engine):
     def flush(self) -> None:
         """Send every outbox and every recall."""
         kernel = self.kernel
+        if kernel.constrained:
+            kernel.serve()
         while kernel.dirty:
             number = next(iter(kernel.dirty))
             del kernel.dirty[number]
@@ -358,7 +360,8 @@ class SimulatedEngine(Engine):
 
     # ------------------------------------------------------------------ executors
 
-    def _join(self) -> None:
+    def start_executor(self, *, io: bool = False) -> None:
+        """A new executor is there at once."""
         number = self._next_number
         self._next_number += 1
         store = Store(self.segments, f"x{number}")
@@ -370,7 +373,7 @@ class SimulatedEngine(Engine):
         interpreter = kind(
             store, f"{self.run_dir}/scratch/x{number}", number=number, inline_limit=self.faults.inline_limit
         )
-        executor = self.kernel.executor_joined(number)
+        executor = self.kernel.executor_joined(number, io=io)
         self.links[number] = SimulatedLink(executor, interpreter)
 
     def _chance(self, probability: float) -> bool:
@@ -512,13 +515,16 @@ class SimulatedEngine(Engine):
             return
         link.dead = True
         self.deaths += 1
-        self._at(self.now + self.random.uniform(*self.faults.restart), self._join)
+        self._at(self.now + self.random.uniform(*self.faults.restart), self._replace, link.executor)
         known = self.now + self._delay()
         if self._chance(self.faults.lost):
             link.cut = True
         elif not self._chance(self.faults.late):
             known = max(known, link.to_master, link.answers)
         self._at(known, self._bury, link)
+
+    def _replace(self, executor: Executor) -> None:
+        self.start_executor(io=executor.io)
 
     def _bury(self, link: SimulatedLink) -> None:
         executor = link.executor

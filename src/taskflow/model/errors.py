@@ -13,6 +13,10 @@ class ArgumentError(TaskflowError, TypeError, ValueError):
     """A decorator or a function of ours was given an argument that makes no sense."""
 
 
+class RequirementsError(TaskflowError):
+    """A task needs what no node has, so it can never run. The message says what is requested and what there is."""
+
+
 class NotRunningError(TaskflowError):
     """The session was stopped: no task can be submitted and nothing can be waited for."""
 

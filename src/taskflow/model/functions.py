@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskflow.model.policies import OnFailure
 
@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskflow.model.parameters import Parameter
+
+
+class Demand(NamedTuple):
+    """What a task takes from its node while it runs.
+
+    ``units``: computing units; 0 means that it runs beside the others, on an I/O executor. ``gpus``: devices, which it
+    has for itself. ``amounts``: (name of the constraint, how much) of what can be divided at will.
+    """
+
+    units: int = 1
+    gpus: int = 0
+    amounts: tuple[tuple[str, float], ...] = ()
 
 
 class FunctionRecord:
@@ -26,11 +38,14 @@ class FunctionRecord:
     outputs are when its failure is ignored: by position or keyword of the parameter a (state, value), or a path; a list
     of (state, value) under "returns". Calls that differ in these belong to different records of one function.
     ``parameters``: what is declared of them; ``self_name``: the one that is the object of a method, or nothing.
+    ``demand``: what a task takes from the node, None for one computing unit and nothing else. ``implementations``:
+    other records of which one is run instead, chosen when it is about to start. ``tried``: a task of it has been
+    started.
     """
 
     __slots__ = (
-        "attempts", "busy_s", "defaults", "definition", "file", "id", "line", "mean_s", "module", "name",
-        "parameters", "policy", "returns", "returns_held", "self_name", "time_out",
+        "attempts", "busy_s", "defaults", "definition", "demand", "file", "id", "implementations", "line", "mean_s",
+        "module", "name", "parameters", "policy", "returns", "returns_held", "self_name", "time_out", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +67,9 @@ class FunctionRecord:
         self.defaults: dict[int | str, Any] = {}
         self.parameters: Mapping[str, Parameter] = {}
         self.self_name = ""
+        self.demand: Demand | None = None
+        self.implementations: tuple[FunctionRecord, ...] = ()
+        self.tried = False
 
     def __repr__(self) -> str:
         return f"<function {self.id} {self.name} at {self.file}:{self.line}>"

@@ -74,12 +74,13 @@ class CheckedInterpreter(Interpreter):
         params: tuple[tuple[int | str, Node], ...],
         returns: int,
         durable: bool,
+        environment: dict[str, str] | None = None,
     ) -> None:
         """Run any other task."""
         self.task_id = task_id
         self.nodes = params
         self.wants_result = bool(returns)
-        super().run(task_id, function_id, args, kwargs, params, returns, durable)
+        super().run(task_id, function_id, args, kwargs, params, returns, durable, environment)
 
     def saw(self, function_id: int, what: str, name: str, detail: str = "", task_id: int = 0) -> None:
         """Note something about a parameter, a file or a global variable of a function."""

@@ -17,6 +17,7 @@ from taskflow.data import serialization
 from taskflow.data.serialization import FIXED_TYPES, decode_blob, encode, is_plain
 from taskflow.model.errors import MissingOutputError, SerializationError
 from taskflow.node.call import Call, steps_text
+from taskflow.node.environment import task_environment
 from taskflow.node.exceptions import encode_error
 from taskflow.node.report import Key, Report
 from taskflow.wire.messages import (
@@ -201,8 +202,9 @@ class Interpreter:
         params: tuple[tuple[int | str, tuple[Any, ...]], ...],
         returns: int,
         durable: bool,
+        environment: dict[str, str] | None = None,
     ) -> None:
-        """Run a task with arguments to decode, files, or several outputs."""
+        """Run a task with arguments to decode, files, or several outputs; ``environment``: variables it sees."""
         function = self.functions.get(function_id)
         if function is None:
             self._fail(task_id, self.broken[function_id])
@@ -217,7 +219,13 @@ class Interpreter:
                 self.report.skipped.append((task_id, missing.key))
                 self.report.consumed.extend(call.consumed)
                 return
-            results = self._returned(function(*call.args, **call.kwargs), returns, function_id)
+            if environment is None:
+                value = function(*call.args, **call.kwargs)
+            else:
+                with task_environment(environment):
+                    value = function(*call.args, **call.kwargs)
+            results = self._returned(value, returns, function_id)
+            del value  # a result may stay in memory only if nothing else refers to it
             outputs: list[tuple[int, Any]] = []
             for index in range(len(results)):
                 try:

@@ -21,6 +21,7 @@ from typing import Any
 
 from taskflow import finder
 from taskflow.model.errors import ArgumentWarning
+from taskflow.node.environment import node_environment
 from taskflow.node.executor import run_executor
 
 FILES_PER_EXECUTOR = 3  #: data socket, control socket, page with the running task
@@ -81,6 +82,7 @@ def main(control_file: int) -> None:
 def _prepare(settings: dict[str, Any]) -> None:
     sys.path[:] = settings["path"]
     sys.argv[:] = settings["argv"]
+    os.environ.update(node_environment(settings["cwd"], settings["scratch"]))
     if settings["pycompss"]:
         finder.install()
     else:

@@ -8,7 +8,8 @@ Master to executor, one frame:   (ack, functions, drops, movable, publish, tasks
   publish    keys of held results that others need
   tasks      [(task id, function id, args)]: plain arguments only,
              [(task id, function id, args, inputs)]: inputs are [(position, node)] that are only read, or
-             [(task id, function id, args, kwargs, params, returns, durable)]
+             [(task id, function id, args, kwargs, params, returns, durable)]; after these, for a task with a demand,
+             environment variables as a dict
   hurry      somebody has nothing to do: results should come at once rather than together
 
 Executor to master, one frame:

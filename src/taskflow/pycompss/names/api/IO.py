@@ -1,6 +1,5 @@
 """``@IO``: a task that needs no computing unit."""
 
-from taskflow.pycompss.placeholders import PassThrough
+from taskflow.api.constraint import IO, io
 
-IO = PassThrough
-io = PassThrough
+__all__ = ["IO", "io"]

@@ -1,6 +1,7 @@
 """``@constraint``: what a task needs."""
 
-from taskflow.pycompss.placeholders import PassThrough
+from taskflow.api.constraint import constraint
 
-Constraint = PassThrough
-constraint = PassThrough
+Constraint = constraint
+
+__all__ = ["Constraint", "constraint"]

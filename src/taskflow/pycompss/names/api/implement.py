@@ -1,6 +1,7 @@
 """``@implement``: another way to run a task."""
 
-from taskflow.pycompss.placeholders import PassThrough
+from taskflow.api.implement import implement
 
-Implement = PassThrough
-implement = PassThrough
+Implement = implement
+
+__all__ = ["Implement", "implement"]

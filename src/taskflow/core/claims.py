@@ -1,0 +1,349 @@
+"""Tasks that need more than one computing unit, or other things than that: what they take, and in which order.
+
+An executor stands for one computing unit. A task that needs several runs on one executor while others are *parked*:
+they get nothing to do. So that it does not wait for ever, executors are *reserved* for it: they get no new work, give
+back what they have not begun, and are at its disposal once they are idle. Other things are counted: memory, storage,
+bandwidth, GPUs. A task that needs no unit (``@IO``) runs on an executor apart from the team.
+
+Order: for each kind of thing, first come, first served; a task that waits for one kind is overtaken only by tasks
+that do not need that kind. Plain tasks and these take turns in the order of the calls. So nobody starves.
+
+Tasks with a demand run alone on their executor: what they hold is free again as soon as it has nothing in flight,
+however they ended. They pay for that with a round trip each; tasks without a demand pay nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from taskflow.core.graph import ASSIGNED, READY
+from taskflow.model.functions import Demand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from taskflow.core.graph import Task
+    from taskflow.core.placement import Executor
+    from taskflow.model.functions import FunctionRecord
+
+ONE_UNIT = Demand()
+TINY = 1e-9  #: what sums of fractions may be wrong by
+
+
+class Claim:
+    """What one task has of the node until its executor is idle again.
+
+    ``parked``: executors that stay idle for it; ``missing`` of them have died and not been replaced yet.
+    """
+
+    __slots__ = ("demand", "executor", "gpus", "missing", "parked")
+
+    def __init__(self, demand: Demand, executor: Executor, parked: list[Executor], gpus: list[int]) -> None:
+        self.demand = demand
+        self.executor = executor
+        self.parked = parked
+        self.gpus = gpus
+        self.missing = 0
+
+    def __repr__(self) -> str:
+        return f"<claim of {self.demand} on executor {self.executor.id}>"
+
+
+class Claiming:
+    """The part of the kernel that serves tasks with a demand.
+
+    ``constrained``: those that are ready, in one queue for each function record and priority. ``free``: what is left
+    of the node's amounts; what the node does not know is without limit.
+    """
+
+    executors: dict[int, Executor]
+    team: list[Executor]
+    ready: deque[Task]
+    urgent: deque[Task]
+    ready_limit: int
+
+    def __init__(self) -> None:
+        self.io_team: list[Executor] = []
+        self.reserved: list[Executor] = []
+        self.reserved_for: Task | None = None
+        self.claims: list[Claim] = []
+        self.constrained: dict[tuple[int, bool], deque[Task]] = {}
+        self.whole: dict[str, float] = {}
+        self.free: dict[str, float] = {}
+        self.free_gpus: list[int] = []
+
+    def spread(self) -> None:
+        """Hand out ready tasks (`core.placement`)."""
+        raise NotImplementedError
+
+    def fill(self, executor: Executor) -> None:
+        """Give an executor work (`core.placement`)."""
+        raise NotImplementedError
+
+    def _assign(self, task: Task, executor: Executor) -> None:
+        """Hand the task to the executor, if its data allow it (`core.placement`)."""
+        raise NotImplementedError
+
+    def _home_of(self, task: Task) -> Executor | None:
+        """The executor that has most of the task's data (`core.placement`)."""
+        raise NotImplementedError
+
+    def _take_in(self, executor: Executor, task_ids: Iterable[int]) -> None:
+        """Tasks in flight on the executor have not begun and go elsewhere (`core.placement`)."""
+        raise NotImplementedError
+
+    def _recall(self, executor: Executor, count: int) -> None:
+        """Ask the executor for tasks that it has not begun (`core.placement`)."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ what there is
+
+    def offer(self, amounts: dict[str, float], gpus: Sequence[int]) -> None:
+        """What the node has besides computing units. Said once, before the first task that needs any of it."""
+        self.whole = dict(amounts)
+        self.free = dict(amounts)
+        self.free_gpus = list(gpus)
+
+    def _enlist(self, executor: Executor) -> None:
+        """An executor is there to be given work: as one of the team, or in the place of one that died parked."""
+        if executor.io:
+            executor.apart = True
+            self.io_team.append(executor)
+            return
+        for claim in self.claims:
+            if claim.missing:
+                claim.missing -= 1
+                self._park(claim, executor)
+                return
+        executor.apart = False
+        self.team.append(executor)
+        self.ready_limit = 1
+
+    @staticmethod
+    def _park(claim: Claim, executor: Executor) -> None:
+        executor.apart = True
+        executor.claim = claim
+        claim.parked.append(executor)
+
+    def _strike_off(self, executor: Executor) -> None:
+        """The executor is dead: no list has it any more, and what it held for a task that it ran is free."""
+        claim = executor.claim
+        if claim is not None and claim.executor is executor:
+            self._end_claim(claim)
+            return
+        for members in (self.team, self.reserved, self.io_team):
+            if executor in members:
+                members.remove(executor)
+        if claim is not None:
+            claim.parked.remove(executor)
+            claim.missing += 1
+            # One that has begun nothing can take its place at once. There is one if it has been replaced already.
+            for other in self.team:
+                if len(other.outbox) == len(other.inflight):
+                    self._reserve([other], keep=0)
+                    self.reserved.remove(other)
+                    claim.missing -= 1
+                    self._park(claim, other)
+                    return
+
+    # ------------------------------------------------------------------ waiting
+
+    def _queue(self, task: Task) -> None:
+        """A task with a demand is ready. Whoever has called the kernel calls `serve` in the end."""
+        task.state = READY
+        queue = self.constrained.setdefault((task.function.id, task.priority), deque())
+        if queue and queue[0].id > task.id:
+            queue.appendleft(task)  # it has been handed out before
+        else:
+            queue.append(task)
+
+    def constrained_tasks(self) -> list[Task]:
+        """Those that wait to be served."""
+        return [task for queue in self.constrained.values() for task in queue]
+
+    def _heads(self) -> list[Task]:
+        """The first task of each queue, in the order in which they are to be served."""
+        heads: list[Task] = []
+        for key, queue in list(self.constrained.items()):
+            while queue and queue[0].state != READY:
+                queue.popleft()  # cancelled
+            if queue:
+                heads.append(queue[0])
+            else:
+                del self.constrained[key]
+        heads.sort(key=lambda task: (not task.priority, task.id))
+        return heads
+
+    def serve(self) -> None:
+        """Start what can be started; reserve executors for the first task that lacks some.
+
+        Not called from within the kernel's other decisions: it changes the team.
+        """
+        while self.constrained and self._start_one():
+            pass
+
+    def _start_one(self) -> bool:
+        """Start the first task that may start; whether there was one, or something else has changed."""
+        taken: set[str] = set()  # what an earlier task waits for
+        reserving = False
+        for task in self._heads():
+            function = _chosen(task.function)
+            demand = function.demand or ONE_UNIT
+            kinds = _kinds(demand)
+            if not taken.isdisjoint(kinds):
+                continue
+            lacking = self._lacking(demand)
+            if lacking:
+                taken.update(lacking)
+                continue
+            if not demand.units:
+                executors = [executor for executor in self.io_team if not executor.inflight][:1]
+            elif self._is_turn_of(task):
+                executors = self._gather(task, demand.units)
+                reserving = True
+            else:
+                executors = []
+            if executors:
+                self._start(task, function, demand, executors)
+                return True
+            taken.update(kinds)
+        if not reserving and self.reserved:
+            self.reserved_for = None
+            self._let_go(self.reserved)
+        return False
+
+    def _lacking(self, demand: Demand) -> list[str]:
+        lacking = [name for name, amount in demand.amounts if amount > self.free.get(name, amount) + TINY]
+        if demand.gpus > len(self.free_gpus):
+            lacking.append("gpus")
+        return lacking
+
+    def _is_turn_of(self, task: Task) -> bool:
+        """Plain tasks that were called before it, and urgent ones, go first; not those that had to give way to it."""
+        if task.priority or task is self.reserved_for:
+            return True
+        return not self.urgent and not (self.ready and self.ready[0].id < task.id)
+
+    # ------------------------------------------------------------------ executors
+
+    def _gather(self, task: Task, units: int) -> list[Executor]:
+        """So many idle executors, the one with the task's data first; or none yet, and some are reserved."""
+        pool = [*self.reserved, *self.team]
+        if len(pool) < units:
+            return []  # another task with a demand has to end first
+        home = self._home_of(task) if task.reads else None
+        kept = set(self.reserved)
+        self.reserved_for = task
+        # Idle ones first, then those that are on their way to it.
+        pool.sort(key=lambda executor: (bool(executor.inflight), executor is not home, executor not in kept,
+                                        executor.load))  # fmt: skip
+        chosen, rest = pool[:units], pool[units:]
+        spare = [executor for executor in rest if executor in kept]
+        self._reserve([executor for executor in chosen if executor not in kept])
+        if spare:
+            self._let_go(spare)
+        return [] if any(executor.inflight for executor in chosen) else chosen
+
+    def _reserve(self, executors: list[Executor], keep: int = 1) -> None:
+        """Give the executors nothing more, and have them give back all but ``keep`` of their tasks.
+
+        Not the first, which may have begun, and was called before the task that is to run here.
+        """
+        for executor in executors:
+            self.team.remove(executor)
+            executor.apart = True
+            self.reserved.append(executor)
+        for executor in executors:
+            if executor.local:
+                self.ready.extend(executor.local)  # their data are fetched from it
+                executor.local.clear()
+                self.spread()
+            unsent = executor.outbox[max(0, len(executor.outbox) - len(executor.inflight) + keep) :]
+            if unsent:
+                del executor.outbox[-len(unsent) :]
+                self._take_in(executor, [task.id for task in unsent])
+            if len(executor.inflight) > 1 and not executor.recalling:
+                self._recall(executor, len(executor.inflight) - 1)
+
+    def _let_go(self, executors: list[Executor]) -> None:
+        """Reserved executors are not needed: they are of the team again."""
+        for executor in list(executors):
+            self.reserved.remove(executor)
+            self._enlist(executor)
+            if not executor.apart:
+                self.fill(executor)
+
+    # ------------------------------------------------------------------ running
+
+    def _start(self, task: Task, function: FunctionRecord, demand: Demand, executors: list[Executor]) -> None:
+        self.constrained[task.function.id, task.priority].popleft()
+        executor = executors[0]
+        task.function = function
+        if task is self.reserved_for:
+            self.reserved_for = None
+        self._assign(task, executor)
+        if task.state != ASSIGNED or task.executor is not executor:
+            return  # some of its data have to come first
+        function.tried = True
+        gpus = [self.free_gpus.pop(0) for _ in range(demand.gpus)]
+        for name, amount in demand.amounts:
+            if name in self.free:
+                self.free[name] -= amount
+        claim = Claim(demand, executor, [], gpus)
+        executor.claim = claim
+        self.claims.append(claim)
+        for other in executors:
+            if not other.io:
+                self.reserved.remove(other)
+            if other is not executor:
+                self._park(claim, other)
+
+    def _end_claim(self, claim: Claim) -> list[Executor]:
+        """What the task had is free; returns the executors that can be given work."""
+        self.claims.remove(claim)
+        self.free_gpus = sorted([*self.free_gpus, *claim.gpus])
+        for name, amount in claim.demand.amounts:
+            if name in self.free:
+                self.free[name] += amount
+        if not self.claims:
+            self.free = dict(self.whole)  # no rounding error outlasts the tasks that made it
+        back = [executor for executor in (claim.executor, *claim.parked) if executor.alive]
+        claim.executor.claim = None
+        for executor in back:
+            executor.claim = None
+            if not executor.io:
+                self._enlist(executor)
+        if not claim.executor.alive and claim.executor.io:
+            self.io_team.remove(claim.executor)
+        return back
+
+    def _after_claim(self, claim: Claim) -> None:
+        """The task has ended: its executors get the next work."""
+        back = self._end_claim(claim)
+        self.serve()
+        for executor in back:
+            if not executor.apart:
+                self.fill(executor)
+
+
+def _kinds(demand: Demand) -> set[str]:
+    kinds = {name for name, _ in demand.amounts}
+    kinds.add("units" if demand.units else "io")
+    if demand.gpus:
+        kinds.add("gpus")
+    return kinds
+
+
+def _chosen(function: FunctionRecord) -> FunctionRecord:
+    """The implementation to run: one that has not been tried yet, else the one that was quickest so far."""
+    if not function.implementations:
+        return function
+    for implementation in function.implementations:
+        if not implementation.tried:
+            return implementation
+    return min(function.implementations, key=_mean)
+
+
+def _mean(function: FunctionRecord) -> float:
+    return float("inf") if function.mean_s is None else function.mean_s

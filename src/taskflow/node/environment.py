@@ -1,0 +1,49 @@
+"""The environment variables that tasks see."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def node_environment(program_folder: str, scratch: str) -> dict[str, str]:
+    """Variables that are the same for all tasks: each has one node and, if it does not say otherwise, one thread."""
+    return {
+        "COMPSS_NUM_NODES": "1", "COMPSS_HOSTNAMES": os.uname().nodename, "COMPSS_NUM_THREADS": "1",
+        "COMPSS_APP_DIR": program_folder, "COMPSS_WORKING_DIR": scratch,
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def task_environment(variables: dict[str, str]) -> Iterator[None]:
+    """The variables while a task runs, and as many threads in libraries of linear algebra as it has computing units.
+
+    Such libraries look at the variables only when they are loaded; `threadpoolctl`, if it is installed, can still
+    change them afterwards.
+    """
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        with _thread_limit(int(variables["COMPSS_NUM_THREADS"])):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _thread_limit(threads: int) -> contextlib.AbstractContextManager[object]:
+    if threads == 1:
+        return contextlib.nullcontext()
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return contextlib.nullcontext()
+    limits: contextlib.AbstractContextManager[object] = threadpool_limits(threads)
+    return limits
