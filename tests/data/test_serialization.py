@@ -31,6 +31,24 @@ def test_large_mutable_or_derived_values_are_not(value):
     assert not is_plain(value)
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6).reshape(2, 3)), np.arange(20.0)[::3],
+        np.array(1.5), np.array([]), np.array(["a", "bc"]), np.arange(3).astype("M8[s]"),
+        np.zeros(2, dtype=[("x", "i4"), ("y", "f8")]), np.ma.array([1, 2], mask=[0, 1]),
+        np.array([1, "x", None], dtype=object),
+    ],
+    ids=lambda array: f"{type(array).__name__}-{array.dtype}-{array.shape}",
+)  # fmt: skip
+def test_arrays_of_every_kind_come_back_as_they_were(array):
+    back = decode_blob(encode(array, "value").blob())
+    assert type(back) is type(array)
+    assert (back.dtype, back.shape, back.flags.fnc) == (array.dtype, array.shape, array.flags.fnc)
+    assert repr(back) == repr(array)
+    assert back.flags.writeable
+
+
 def test_value_without_buffers_is_a_single_piece():
     encoded = encode([1, "two"], "value")
     assert encoded.buffers == []

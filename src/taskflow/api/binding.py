@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pickle
 from typing import TYPE_CHECKING, Any
 
 from taskflow.api.futures import Future
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Node = tuple[Any, ...]
 PLAIN = Parameter()
 _NESTED_TYPES = (list, tuple, set, frozenset, bytearray)
+_OBJECT = pickle.dumps(object)
 #: Defaults of these types travel with each call: executors must not share one that a task may change.
 _MUTABLE_TYPES = (list, dict, set, bytearray)
 
@@ -269,7 +271,9 @@ class Binder:
         read, write = self._access(datum, direction)
         if read < 0:
             kind = object if isinstance(value, Future) else type(value)
-            return (N_NEW, encode(kind, "the class of an OUT argument").blob(), True)
+            # The placeholders of a collection are often plain objects.
+            blob = _OBJECT if kind is object else encode(kind, "the class of an OUT argument").blob()
+            return (N_NEW, blob, True)
         return (N_READ, read, write >= 0)
 
     def _snapshot(self, value: Any, name: str) -> Node:
@@ -310,7 +314,11 @@ class Binder:
             ) from None
         deeper = None if depth is None else depth - 1
         nodes = []
+        files = parameter.kind is Kind.COLLECTION_FILE
         for place, item in enumerate(items):
+            if type(item) is Future and not files:
+                nodes.append(self._tracked(item, item, parameter.direction))
+                continue
             inner = f"{name}[{place}]"
             if (
                 type(item) in _NESTED_TYPES

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE
 from taskflow.data import serialization
-from taskflow.data.serialization import FIXED_TYPES, decode_blob, encode, is_plain
+from taskflow.data.serialization import FIXED_TYPES, decode_blob, encode, is_bare_array, is_plain
 from taskflow.model.errors import MissingOutputError, SerializationError
 from taskflow.node.call import Call, steps_text
 from taskflow.node.environment import task_environment
@@ -291,7 +291,7 @@ class Interpreter:
             return (VALUE, value)
         if type(value).__name__ == "generator":
             value = container[position] = list(value)
-        if not durable and _is_bare_array(value) and value.nbytes >= self.inline_limit:
+        if not durable and is_bare_array(value) and value.nbytes >= self.inline_limit:
             nbytes = value.nbytes
             del value
             if _is_only_reference(container, position):
@@ -378,12 +378,6 @@ def _no_news(seconds: float) -> None:
 #: From this size on it is worth asking whether a copy can be spared, waiting as if it were copied at this rate.
 _WORTH_WAITING = 4 << 20
 _WAIT_BYTES_PER_S = 50e9
-
-
-def _is_bare_array(value: Any) -> bool:
-    """Whether it is a numpy array of plain numbers, and not of a subclass."""
-    kind = type(value)
-    return kind.__name__ == "ndarray" and kind.__module__ == "numpy" and not value.dtype.hasobject
 
 
 def _is_only_reference(container: Any, position: Any) -> bool:
