@@ -23,7 +23,7 @@ def show(name, *values):
     for value in values:
         local = value.collect() if hasattr(value, "collect") else value
         numbers = local.toarray() if scipy.sparse.issparse(local) else np.asarray(local, dtype=float)
-        print(name, numbers.shape, np.array2string(np.round(numbers.ravel()[:6] + 0.0, 5)))
+        print("found", name, numbers.shape, np.array2string(np.round(numbers.ravel()[:6] + 0.0, 5)))
 
 
 def spread(block, axis):
