@@ -29,6 +29,8 @@ class TaskflowDriver(Driver):
     def _task(self, fn: Function) -> Function:
         if fn not in self.tasks:
             self.tasks.update(importlib.import_module("benchmarks.taskflow_array_tasks").TASKS)
+        if fn not in self.tasks:
+            self.tasks[fn] = self.taskflow.task(returns=1)(fn)
         return self.tasks[fn]
 
     def submit(self, fn: Function, *args: Any) -> Handle:

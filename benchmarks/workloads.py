@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks import array_workloads, small_workloads, system_workloads
+from benchmarks import array_workloads, library_workloads, small_workloads, system_workloads
 from benchmarks.model import Workload
 
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
-    for workload in (*small_workloads.WORKLOADS, *array_workloads.WORKLOADS, *system_workloads.WORKLOADS)
+    for workload in (
+        *small_workloads.WORKLOADS,
+        *array_workloads.WORKLOADS,
+        *library_workloads.WORKLOADS,
+        *system_workloads.WORKLOADS,
+    )
 }

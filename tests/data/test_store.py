@@ -6,7 +6,7 @@ import pytest
 
 from taskflow.data import store as module
 from taskflow.data.serialization import encode
-from taskflow.data.store import Segment, Store
+from taskflow.data.store import Segment, Snapshots, Store
 
 
 @pytest.fixture
@@ -82,4 +82,47 @@ def test_full_memory_names_the_folder_and_the_size_and_leaves_nothing(store, mon
     with pytest.raises(OSError, match=r"no room for a value of [\d,]+ bytes in .*No space") as caught:
         write(store, np.zeros(1000))
     assert caught.value.errno == errno.ENOSPC
+    assert os.listdir(store.directory) == []
+
+
+def names_of(snapshots, blocks):
+    """The segments' names after each block was passed to a task."""
+    return [snapshots.segment_of(block, encode(block, "block")).descriptor[0] for block in blocks]
+
+
+@pytest.fixture
+def snapshots(store, monkeypatch):
+    monkeypatch.setattr(Snapshots, "SMALLEST", 1000)
+    return Snapshots(store)
+
+
+def test_blocks_passed_in_turn_are_written_once(snapshots):
+    blocks = [np.full(1000, float(index)) for index in range(100)]
+    assert names_of(snapshots, blocks) == names_of(snapshots, blocks)
+
+
+def test_a_block_changed_in_place_is_written_again(snapshots):
+    blocks = [np.zeros(1000), np.ones(1000)]
+    first = names_of(snapshots, blocks)
+    blocks[1][500] = 3.0
+    second = names_of(snapshots, blocks)
+    assert first[0] == second[0]
+    assert first[1] != second[1]
+
+
+@pytest.mark.parametrize("limit", ["LIMIT", "LIMIT_BYTES"])
+def test_the_block_used_longest_ago_is_let_go_first(snapshots, store, monkeypatch, limit):
+    blocks = [np.full(1000, float(index)) for index in range(3)]
+    first = names_of(snapshots, blocks)
+    names_of(snapshots, blocks[:1])
+    monkeypatch.setattr(Snapshots, limit, 3 if limit == "LIMIT" else 30_000)
+    names_of(snapshots, [np.full(1000, 9.0)])
+    kept = {name for name in first if os.path.exists(f"{store.directory}/{name}")}
+    assert kept == {first[0], first[2]}
+
+
+def test_the_segment_goes_with_the_block(snapshots, store):
+    block = np.zeros(1000)
+    names_of(snapshots, [block])
+    del block
     assert os.listdir(store.directory) == []

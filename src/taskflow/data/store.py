@@ -114,19 +114,25 @@ class Store:
         return decode(view[:header_length], buffers, hidden)
 
 
+#: A weak reference to an object, the header of its pickle, its segment and a mapping of that.
+_Snapshot = tuple["weakref.ref[Any]", bytes, Segment, mmap.mmap]
+
+
 class Snapshots:
     """Segments of large objects that the main program passes to task after task, so that each is written once.
 
     An object may change between two calls, so its present bytes are compared with those in the segment: 12 ms for
-    100 MB, against 40 ms and another 100 MB of memory for writing them again. Entries go with their objects.
+    100 MB, against 40 ms and another 100 MB of memory for writing them again. Entries go with their objects. There
+    is room for the blocks of a matrix, all of which a program may pass to tasks in turn, again and again.
     """
 
     SMALLEST = 1 << 20  #: bytes
-    LIMIT = 8  #: objects
+    LIMIT = 256  #: objects; each keeps a file descriptor
+    LIMIT_BYTES = 4 << 30
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[int, tuple[weakref.ref[Any], bytes, Segment, mmap.mmap]] = {}
+        self._known: dict[int, _Snapshot] = {}
 
     def segment_of(self, value: Any, encoded: Encoded) -> Segment:
         """The segment that holds the value as it is now; written if there is none."""
@@ -134,10 +140,11 @@ class Snapshots:
         if encoded.nbytes < self.SMALLEST or not encoded.buffers:
             return Segment(store.directory, store.write(encoded))
         identity = id(value)
-        known = self._known.get(identity)
+        known = self._known.pop(identity, None)
         if known is not None and known[0]() is value and known[1] == encoded.header:
             _, _, segment, mapping = known
             if _same_bytes(encoded.buffers, mapping, segment.descriptor[2]):
+                self._known[identity] = known  # now the most recently used
                 return segment
         segment = Segment(store.directory, store.write(encoded))
         try:
@@ -145,10 +152,11 @@ class Snapshots:
         except TypeError:
             return segment
         mapping = store.map(segment.descriptor[0], segment.nbytes)
-        self._known.pop(identity, None)
         self._known[identity] = (reference, encoded.header, segment, mapping)
-        if len(self._known) > self.LIMIT:
-            del self._known[next(iter(self._known))]
+        total = sum([known[2].nbytes for known in list(self._known.values())])
+        while len(self._known) > self.LIMIT or (total > self.LIMIT_BYTES and len(self._known) > 1):
+            oldest = self._known.pop(next(iter(self._known)))
+            total -= oldest[2].nbytes
         return segment
 
     def _forget(self, identity: int, _: object) -> None:
