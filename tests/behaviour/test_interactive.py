@@ -127,7 +127,7 @@ def test_flags_without_effect_are_named(cell, capsys, tmp_path):
     )
     said = capsys.readouterr().out
     assert "without effect in this version: trace, comm\n" in said
-    assert "1 executors; run folder " in said
+    assert "session with 1 executor; run folder " in said
     assert os.listdir(tmp_path / "logs")[0].startswith("mine-")
     interactive.stop()
 
