@@ -170,7 +170,8 @@ class TestMistakes:
             ({"execution": {"type": "tusk"}}, "execution.type: it is one of .*, not 'tusk'"),
             ({"execution": {"type": "task"}, "parameters": {"a": "INN"}}, r"parameters.a: it is the name of a direct"),
             ({"execution": {"type": "task"}, "parameters": {"z": "IN"}}, r"parameters.z: add.* has no such parameter"),
-            ({"execution": {"type": "task"}, "prolog": {"args": "x"}}, "@prolog needs the argument 'binary'"),
+            ({"execution": {"type": "task"}, "prolog": {"args": "x"}}, "key prolog: @prolog needs the argument 'b"),
+            ({"execution": {"type": "task"}, "constraints": {"computing_unitz": 1}}, "json, key constraints: .*unitz"),
             ({"execution": {"type": "task", "on_failure": "MAYBE"}}, "config.json, key execution or parameters: "),
         ],
     )

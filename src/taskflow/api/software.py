@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from taskflow import runtime
 from taskflow.api import parameter
 from taskflow.api.arguments import checked, warn
+from taskflow.api.constraint import constraint
 from taskflow.api.programs import epilog, prolog
 from taskflow.api.task import TaskFunction
-from taskflow.model.errors import ArgumentError, UnavailableError
+from taskflow.model.errors import ArgumentError, TaskflowError, UnavailableError
 from taskflow.model.parameters import Parameter
 from taskflow.model.policies import parse_policy
 
@@ -181,20 +182,13 @@ class Document:
         return value
 
     def _decorate(self, made: TaskFunction) -> None:
-        constraints = self.section("constraints")
-        try:
-            if constraints:
-                _constrain(made, constraints)
-            for key, decorator in (("prolog", prolog), ("epilog", epilog)):
-                if key in self.content:
+        """Put the decorators on it whose arguments the file has."""
+        for key, decorator in (("constraints", constraint), ("prolog", prolog), ("epilog", epilog)):
+            if key in self.content:
+                try:
                     decorator(**self.section(key))(made)
-        except (ArgumentError, TypeError) as error:
-            raise self._wrong("constraints, prolog or epilog", str(error)) from None
-
-
-def _constrain(made: TaskFunction, constraints: dict[str, Any]) -> None:
-    made.options.constraints.update(constraints)
-    made.changed()
+                except (TaskflowError, TypeError, ValueError) as error:
+                    raise self._wrong(key, str(error)) from None
 
 
 def _kind(value: Any) -> str:
