@@ -67,6 +67,8 @@ VALUE_IS_GONE = "the session that had this value was stopped; take large values 
 class Session:
     """One run: its engine, its folder, what the main program has tracked. Made by `start`."""
 
+    notebook: Any = None  #: what `taskflow.interactive` keeps of the session
+
     def __init__(
         self,
         *,
@@ -142,7 +144,6 @@ class Session:
         self.files: dict[str, FileDatum] = {}
         # Versions that are the user's own file; the path may not change while a pending task reads one.
         self._at_path: dict[str, weakref.WeakSet[Version]] = {}
-        self.notebook: Any = None  # what `taskflow.interactive` keeps of the session
         self.groups: dict[str, Group] = {}
         self.open_groups = 0
         self.stopped = False
