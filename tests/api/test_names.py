@@ -28,6 +28,7 @@ compss_delete_file compss_delete_object compss_file_exists compss_get_number_of_
 TaskflowError ExecutorDiedError FutureUsedAsValueError MissingOutputError NotRunningError RemoteTraceback
 SerializationError DeletedDataError RequirementsError __version__
 constraint implement IO
+reduction dt dto data_transformation DTObject local prolog epilog software ProgramError UnavailableError
 """.split()  # noqa: SIM905  a table reads better than a column
 
 # Heavy, or not needed before something is run, or not installed everywhere.

@@ -4,6 +4,7 @@ import pytest
 
 from taskflow import COLLECTION_IN, INOUT, TaskGroup, compss_barrier, compss_wait_on, reduction, runtime, task
 from taskflow.model.errors import ArgumentError
+from tests.behaviour.helpers import touch, wait_for_file
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -128,6 +129,24 @@ def test_it_belongs_to_the_group_it_is_called_in():
     with TaskGroup("reducing"):
         found = total([inc(n) for n in range(4)])
     assert compss_wait_on(found) == 10
+
+
+@pytest.mark.engines("local")
+def test_a_part_is_reduced_while_elements_of_another_are_being_made(engine, tmp_path):  # noqa: ARG001
+    marker = str(tmp_path / "reduced")
+
+    @task(returns=1)
+    def made_after_the_first_part():
+        wait_for_file(marker)
+        return 3
+
+    @reduction(chunk_size=2)
+    @task(returns=1, values=COLLECTION_IN)
+    def marking_total(values):
+        touch(marker)
+        return sum(values)
+
+    assert compss_wait_on(marking_total([1, 2, made_after_the_first_part()])) == 6
 
 
 @pytest.mark.engines("local")

@@ -260,6 +260,17 @@ class TestDecoration:
         with pytest.raises(ArgumentError, match=message):
             decorated(same, *arguments, **options)
 
+    def test_two_parameters_cannot_become_one_file(self, engine):  # noqa: ARG002
+        @dt("b", save, type=OBJECT_TO_FILE)
+        @task(a=FILE_IN, b=FILE_IN)
+        def both(a, b):
+            pass
+
+        with pytest.raises(ArgumentError, match="'a' and 'b' would both become the path 'dt_file_out'"):
+            dt("a", save, type=OBJECT_TO_FILE)(both)
+        with pytest.raises(ArgumentError, match="would both become the path 'x'"):
+            both(1, 2, dt=[dto(name, save, type=OBJECT_TO_FILE, destination="x") for name in "ab"])
+
     def test_a_call_is_told_of_wrong_transformations(self, engine):  # noqa: ARG002
         task_ = decorated(same, "p", words)
         with pytest.raises(ArgumentError, match="no parameter 'q'"):

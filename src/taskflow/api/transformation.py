@@ -240,7 +240,19 @@ def _steps_of_call(given: Any, task: TaskFunction) -> Sequence[DTObject]:
         if not isinstance(step, DTObject):
             raise ArgumentError(f"dt= of a call of task {task.plan.name} is a dto(...) or a list of them, not {step!r}")
         step.check(task)
+    _check_destinations(steps, task)
     return steps
+
+
+def _check_destinations(steps: Sequence[DTObject], task: TaskFunction) -> None:
+    """Raise ArgumentError if two parameters would become the same path."""
+    targets: dict[str, str] = {}
+    for step in steps:
+        if step.type in _TO_PATH and targets.setdefault(step.destination, step.target) != step.target:
+            raise ArgumentError(
+                f"@dt of task {task.plan.name}: {targets[step.destination]!r} and {step.target!r} would both become "
+                f"the path {step.destination!r}; give each a destination of its own"
+            )
 
 
 def dt(*arguments: Any, **options: Any) -> Callable[[F], F]:
@@ -265,6 +277,7 @@ def dt(*arguments: Any, **options: Any) -> Callable[[F], F]:
             layer = Transformations()
             task.layers.append(layer)
         layer.steps.insert(0, step)  # decorators apply from the bottom, transformations from the top
+        _check_destinations(layer.steps, task)
         task.changed()
         return function
 
