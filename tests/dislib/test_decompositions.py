@@ -79,6 +79,17 @@ def test_lanczos_svd_finds_the_largest_singular_values():
     assert v.shape[0] == 16
 
 
+def test_lanczos_svd_stops_with_a_failure_that_cancels_what_follows(engine):
+    matrix, values = with_spectrum(64, 16)
+    settings = {"k": 12, "bs": 4, "rank": 8, "num_sv": 4, "tolerance": 1e-3, "epsilon": 1e-1, "max_num_iterations": 6}
+    if engine == "sequential":
+        with pytest.raises(Exception, match="Converged"):  # a plain call has no successors that could be cancelled
+            lanczos_svd(ds.array(matrix, (32, 4)), **settings)
+        return
+    _, s, _ = lanczos_svd(ds.array(matrix, (32, 4)), **settings)
+    np.testing.assert_allclose(np.diag(s.collect())[:4], values[:4], rtol=1e-6)
+
+
 def test_random_svd_finds_the_largest_singular_values():
     matrix, values = with_spectrum(64, 16)
     u, s, v = random_svd(ds.array(matrix, (16, 4)), iters=30, epsilon=0.5, tol=1e-3, nsv=4, k=8)
