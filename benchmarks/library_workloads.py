@@ -69,7 +69,9 @@ def dislib_kmeans(driver: Driver, size: Size, context: Context) -> Figures:
 
 
 _SECONDS = Figure("s", "s", must=(AHEAD,), aim=(times("inline", 0.7),))
-_LIBRARY = Figure("s", "s", must=(AHEAD,), aim=(times("inline", 1.0, "scikit-learn"),), peers_from="kmeans")
+_LIBRARY = Figure(
+    "s", "s (peers: kmeans)", must=(AHEAD,), aim=(times("inline", 1.0, "scikit-learn"),), peers_from="kmeans"
+)
 
 WORKLOADS = (
     Workload("kmeans", Size(1_000_000), Size(100_000), kmeans, (_SECONDS,)),

@@ -61,7 +61,7 @@ class Figure:
     must: tuple[Goal, ...] = ()
     aim: tuple[Goal, ...] = ()
     peers_from: str = ""
-    """The workload whose same-named figure stands for the peers, where theirs is called differently."""
+    """The workload whose same-named figure stands for the peers that do not run this one."""
 
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is at least as good as `b`."""

@@ -45,8 +45,9 @@ class Table:
         """The medians of one row by runtime."""
         found: dict[str, float] = {}
         for name in self.runtimes:
-            source = figure.peers_from if figure.peers_from and name != OURS else workload.name
-            values = self.values(source, name, figure.key)
+            values = self.values(workload.name, name, figure.key)
+            if not values and figure.peers_from and name != OURS:
+                values = self.values(figure.peers_from, name, figure.key)
             if values:
                 found[name] = median(values)
         return found
