@@ -145,6 +145,18 @@ class TestElements:
         assert compss_wait_on(found) == [[1, 2], [3, 4]]
 
 
+class TestTaskFunctions:
+    def test_they_are_called_plainly(self):
+        @task(returns=1)
+        def total(a, b):
+            return a + b
+
+        data = DDS().load(range(5), 2)
+        assert data.map(inc).map(inc).reduce(total) == 20
+        assert pairs(data.key_by(inc).reduce_by_key(total)) == [(n + 1, n) for n in range(5)]
+        assert data.key_by(inc).sort_by_key(key_func=inc).partition_by(inc, 2).count() == 5
+
+
 class TestReductions:
     @pytest.mark.parametrize("arity", [-1, 2, 3])
     def test_neighbours_are_reduced_in_order(self, arity):

@@ -90,7 +90,7 @@ class DDS:
         return made
 
     def _then(self, step: Callable[..., Any], *bound: Any) -> Self:
-        whole = functools.partial(step, *bound) if bound else step
+        whole = functools.partial(step, *map(_plain, bound)) if bound else _plain(step)
         return self._of(partition.then(whole) for partition in self.partitions)
 
     # ------------------------------------------------------------------ loading
@@ -252,7 +252,7 @@ class DDS:
         parts = [partition.result() for partition in self._then(steps.reduced, f).partitions]
         if initial is not _NOTHING:
             parts.insert(0, [initial])
-        found = compss_wait_on(_tree(lambda some: tasks.reduced_parts(some, f), parts, arity, "reduce"))
+        found = compss_wait_on(_tree(lambda some: tasks.reduced_parts(some, _plain(f)), parts, arity, "reduce"))
         if not found:
             raise ArgumentError("reduce: the data set is empty, and there is no initial value")
         return found[0]
@@ -293,7 +293,7 @@ class DDS:
         There are as many partitions as before, if nothing is said. ``then``: what else is done to the new partitions.
         """
         count = self._number("partition_by", num_of_partitions)
-        return self._regrouped(lambda part: tasks.hashed_buckets(part, partitioner_func, count), count, then)
+        return self._regrouped(lambda part: tasks.hashed_buckets(part, _plain(partitioner_func), count), count, then)
 
     def combine_by_key(
         self,
@@ -308,7 +308,7 @@ class DDS:
         ``combiner_func(combined, value)``; ``merger_function`` merges what two partitions have made.
         """
         combined = self._then(steps.combined, creator_func, combiner_func)
-        return combined.partition_by(stable_hash, total_parts, functools.partial(steps.merged, merger_function))
+        return combined.partition_by(stable_hash, total_parts, functools.partial(steps.merged, _plain(merger_function)))
 
     def reduce_by_key(self, f: Callable[[Any, Any], Any]) -> Self:
         """Of pairs: each key once, with what an associative function of two makes of its values."""
@@ -337,6 +337,7 @@ class DDS:
         self, ascending: bool = True, num_of_parts: int | None = None, key_func: Callable[[Any], Any] = steps.same
     ) -> Self:
         """Of pairs: sorted by ``key_func(key)``, also from one partition to the next. Equal keys stay in order."""
+        key_func = _plain(key_func)
         count = self._number("sort_by_key", -1 if num_of_parts is None else num_of_parts)
         found = [tasks.samples(partition.result(), key_func, count) for partition in self.partitions]
         bounds = tasks.bounds_between(found, count)
@@ -378,6 +379,11 @@ class DDS:
         for partition, path in zip(self.partitions, paths, strict=True):
             write(partition.result(), path)
         compss_wait_on_file(paths)
+
+
+def _plain(value: Any) -> Any:
+    """Of a task function the function itself: it is called inside a task, which wants values and not futures."""
+    return getattr(value, "__taskflow_function__", value)
 
 
 def _tree(merge: Callable[[list[Any]], Any], parts: list[Any], arity: int, what: str) -> Any:
