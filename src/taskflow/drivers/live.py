@@ -478,8 +478,8 @@ class LiveEngine(Engine):
             or self.overdue.watching
         ):
             return None
-        if len(busy.executor.inflight) > 1:
-            return None  # others may be idle: the keeper must be free to balance
+        if len(busy.executor.inflight) > 1 or busy.executor.recalling:
+            return None  # others may be idle: the keeper must be free to balance. What is given back ends elsewhere
         return busy
 
     def _drive(self, link: LiveLink, latch: AnyLatch) -> bool:
@@ -502,7 +502,10 @@ class LiveEngine(Engine):
                         if self.kernel.dirty:
                             self.flush()
                         return True
-                    if len(link.executor.inflight) != 1 or self._busy_elsewhere(link) or self.kernel.notices:
+                    executor = link.executor
+                    if len(executor.inflight) != 1 or executor.recalling:
+                        return False
+                    if self._busy_elsewhere(link) or self.kernel.notices:
                         return False
         finally:
             with self.lock:
