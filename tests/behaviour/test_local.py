@@ -131,6 +131,24 @@ def test_a_future_is_replaced_in_callers_of_the_caller_and_in_closures():
     assert future == 2
 
 
+def closure_over(value, module):
+    def function():
+        return value
+
+    function.__module__ = module
+    return function
+
+
+@pytest.mark.engines("local")
+def test_what_the_runtime_itself_does_with_a_future_is_left_alone(engine):  # noqa: ARG001
+    future = inc(1)
+    of_the_program = closure_over(future, "program")
+    of_the_runtime = closure_over(future, "taskflow.api.futures")
+    given(future)
+    assert of_the_program() == 2
+    assert isinstance(of_the_runtime(), Future)
+
+
 module_future = None
 
 

@@ -1,5 +1,7 @@
 """S34: programs before and after the body of a task."""
 
+import os
+import signal
 import sys
 
 import pytest
@@ -171,6 +173,21 @@ def compss_barrier_started(path):
     runtime.session.engine.lock.release()
     wait_for_file(path)
     assert until(path.read_text)
+
+
+@pytest.mark.engines("local")
+def test_a_program_ends_with_its_executor(engine, tmp_path):  # noqa: ARG001
+    path = tmp_path / "pid"
+    with TaskGroup("killed", implicit_barrier=False):
+        endless(str(path))
+    compss_barrier_started(path)
+    program = int(path.read_text())
+    with open(f"/proc/{program}/stat") as file:
+        leader = int(file.read().rsplit(")", 1)[1].split()[2])  # of its process group
+    assert leader in {link.handle.pid for link in runtime.session.engine.links.values()}
+    os.kill(leader, signal.SIGKILL)
+    assert until(lambda: not alive(program))
+    compss_cancel_group("killed")
 
 
 @pytest.mark.engines("local")

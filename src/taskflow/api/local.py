@@ -118,7 +118,8 @@ def _replaced(old: Any, new: Any) -> Any:
         elif isinstance(referrer, dict):
             _replace_in(referrer, old, new)
         elif isinstance(referrer, types.CellType):
-            referrer.cell_contents = new
+            if not _is_ours(referrer):
+                referrer.cell_contents = new
         elif not isinstance(referrer, (tuple, types.FrameType, types.ModuleType)):
             # Since Python 3.11 the attributes of an instance may be in itself instead of in a dictionary.
             attributes = getattr(referrer, "__dict__", None)
@@ -130,6 +131,16 @@ def _replaced(old: Any, new: Any) -> Any:
             _rebind(frame, old, new)
         frame = frame.f_back  # type: ignore[assignment]
     return new
+
+
+def _is_ours(cell: types.CellType) -> bool:
+    """Whether it belongs to a function of the runtime, such as a callback of the future."""
+    closures = [referrer for referrer in gc.get_referrers(cell) if isinstance(referrer, tuple)]
+    functions = [owner for closure in closures for owner in gc.get_referrers(closure)]
+    return any(
+        isinstance(owner, types.FunctionType) and owner.__module__.partition(".")[0] == "taskflow"
+        for owner in functions
+    )
 
 
 def _replace_in(scope: dict[Any, Any], old: Any, new: Any) -> None:
