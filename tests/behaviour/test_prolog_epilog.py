@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 
 import pytest
 
@@ -134,16 +133,18 @@ class Greeter:
         return self.name
 
 
-SLEEP = "import os,sys,time; open(sys.argv[1],'w').write(str(os.getpid())); time.sleep(60)"
+#: Programs of the shell that write the number of a process into the file of their first argument.
+SLEEP = 'echo $$ > "$1"; exec sleep 60'
+CHILD_SLEEPS = 'sleep 60 & echo $! > "$1"; wait'
 
 
-@prolog(binary=sys.executable, args=["-c", SLEEP, "{{path}}"])
-@task(returns=1, on_failure="FAIL", time_out=1)
+@prolog(binary="sh", args=["-c", SLEEP, "sh", "{{path}}"])
+@task(returns=1, on_failure="FAIL", time_out=2)
 def overdue(path):
     return path
 
 
-@prolog(binary="sh", args=["-c", f'{sys.executable} -c "{SLEEP}" {{{{path}}}}; true'])
+@prolog(binary="sh", args=["-c", CHILD_SLEEPS, "sh", "{{path}}"])
 @task(returns=1)
 def endless(path):
     return path
