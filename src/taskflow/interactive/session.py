@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from taskflow.runtime import Session
 
 #: Options that mean something here, with their types.
-_OPTIONS: dict[str, tuple[type, ...]] = {
+OPTIONS: dict[str, tuple[type, ...]] = {
     "workers": (int, types.NoneType), "run_dir": (str, os.PathLike, types.NoneType),
     "progress": (bool, types.NoneType), "check": (bool, str), "graph": (bool,), "log_dir": (str,),
     "debug": (bool,), "verbose": (bool,), "summary": (bool,), "monitor": (int,), "wcl": (int, float),
     "o_c": (bool,), "app_name": (str,), "log_level": (str,), "task_count": (int,),
+    "io_executors": (int,),
 }  # fmt: skip
+#: Those that are options of `taskflow.start`.
+OURS = ("workers", "run_dir", "progress", "check", "io_executors")
 #: Options of PyCOMPSs' start without a meaning here, with their types.
-_WITHOUT_EFFECT: dict[str, tuple[type, ...]] = {
+WITHOUT_EFFECT: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(
         ["trace", "external_adaptation", "propagate_virtual_environment", "mpi_worker", "shutdown_in_node_failure",
          "reuse_on_block", "tracing_task_dependencies", "cache_profiler", "ear", "data_provenance",
@@ -39,17 +42,17 @@ _WITHOUT_EFFECT: dict[str, tuple[type, ...]] = {
          "cpu_affinity", "gpu_affinity", "fpga_affinity", "fpga_reprogram", "profile_input", "profile_output",
          "scheduler_config", "env_script", "trace_label", "extrae_cfg_python", "checkpoint_policy",
          "checkpoint_params", "checkpoint_folder"], (str,)),
-    "worker_cache": (bool, str), "io_executors": (int,), "nested_enabled": (bool,),
+    "worker_cache": (bool, str), "nested_enabled": (bool,),
 }  # fmt: skip
 
 
 def start(**options: Any) -> None:
     """Start the session of a notebook; tasks that are called from now on run in parallel. Starting twice does nothing.
 
-    ``workers``, ``run_dir``, ``progress``, ``check``: as of `taskflow.start`. ``log_dir``: make the run folder in that
-    one. ``wcl``: seconds after which all tasks are cancelled. ``graph=True``: `stop` leaves the task graph in the run
-    folder; ``summary=True``: it prints a summary. The other options of PyCOMPSs' start are accepted, with a word on
-    those that have no effect.
+    ``workers``, ``run_dir``, ``progress``, ``check``, ``io_executors``: as of `taskflow.start`. ``log_dir``: make the
+    run folder in that one. ``wcl``: seconds after which all tasks are cancelled. ``graph=True``: `stop` leaves the task
+    graph in the run folder; ``summary=True``: it prints a summary. The other options of PyCOMPSs' start are accepted,
+    with a word on those that have no effect.
 
     Raises ArgumentError, and starts nothing, if there is no such option or a value is of the wrong type.
     """
@@ -57,10 +60,10 @@ def start(**options: Any) -> None:
     if runtime.session is not None and not (runtime.session.launched and not runtime.session.opened):
         _say(f"a session is running already: {runtime.session!r}; interactive.stop() ends it")
         return
-    idle = [name for name in options if name in _WITHOUT_EFFECT and options[name] not in ("", False, None)]
+    idle = [name for name in options if name in WITHOUT_EFFECT and options[name] not in ("", False, None)]
     if idle:
         _say(f"without effect in this version: {', '.join(idle)}")
-    given = {name: options[name] for name in ("workers", "run_dir", "progress", "check") if name in options}
+    given = {name: options[name] for name in OURS if name in options}
     if options.get("log_dir") and not given.get("run_dir"):
         import time
 
@@ -117,7 +120,7 @@ def stop(sync: bool = False, _hard_stop: bool = False) -> None:
 
 
 def _check(options: dict[str, Any]) -> None:
-    known = {**_OPTIONS, **_WITHOUT_EFFECT}
+    known = {**OPTIONS, **WITHOUT_EFFECT}
     wrong = []
     for name, value in options.items():
         if name not in known:

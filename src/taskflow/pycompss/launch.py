@@ -10,21 +10,16 @@ from typing import TYPE_CHECKING, Any
 from taskflow import finder, runtime
 from taskflow.api.arguments import warn
 from taskflow.api.functions import compss_set_wall_clock, compss_wait_on
+from taskflow.interactive.session import OPTIONS, WITHOUT_EFFECT
 from taskflow.model.errors import ArgumentError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-#: Settings of PyCOMPSs' runtime that may stand between the arguments of the function. Most have no meaning here.
-SETTINGS = """
-log_level debug o_c graph trace monitor project_xml resources_xml summary task_execution storage_impl storage_conf
-streaming_backend streaming_master_name streaming_master_port task_count app_name uuid log_dir master_working_dir
-extrae_cfg extrae_final_directory comm conn master_name master_port scheduler jvm_workers cpu_affinity gpu_affinity
-fpga_affinity fpga_reprogram profile_input profile_output scheduler_config external_adaptation
-propagate_virtual_environment mpi_worker worker_cache shutdown_in_node_failure io_executors env_script reuse_on_block
-nested_enabled tracing_task_dependencies trace_label extrae_cfg_python wcl cache_profiler ear data_provenance
-checkpoint_policy checkpoint_params checkpoint_folder verbose disable_external
-""".split()  # noqa: SIM905  a table reads better than a column
+#: Settings of PyCOMPSs' runtime that may stand between the arguments of the function.
+SETTINGS = frozenset({*OPTIONS, *WITHOUT_EFFECT}) - {"workers", "run_dir", "progress", "check"}
+#: Those of them that mean something here, or about which there is nothing to say.
+_EFFECTIVE = ("log_level", "debug", "verbose", "app_name", "o_c", "task_count", "wcl", "io_executors")
 
 
 def launch(app: str, func: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -32,7 +27,7 @@ def launch(app: str, func: str | None, args: tuple[Any, ...], kwargs: dict[str, 
 
     Raises ArgumentError if there is no such file or function, and whatever the function raises.
     """
-    settings = {name: kwargs.pop(name) for name in SETTINGS if name in kwargs}
+    settings = {name: kwargs.pop(name) for name in SETTINGS.intersection(kwargs)}
     path = os.path.abspath(app)
     if not os.path.isfile(path):
         raise ArgumentError(f"there is no file {path}")
@@ -40,14 +35,12 @@ def launch(app: str, func: str | None, args: tuple[Any, ...], kwargs: dict[str, 
     if folder not in sys.path:
         sys.path.insert(0, folder)
     finder.install_last()
-    name = os.path.splitext(os.path.basename(path))[0]
-    for setting in sorted(settings):
-        if setting not in ("log_level", "debug", "verbose", "app_name", "wcl"):
-            warn(f"launch_pycompss_application: {setting} has no effect")
-    with runtime.running(progress=False):
+    for name in sorted(settings.keys() - set(_EFFECTIVE)):
+        warn(f"launch_pycompss_application: {name} has no effect")
+    with runtime.running(progress=False, io_executors=settings.get("io_executors")):
         if settings.get("wcl"):
             compss_set_wall_clock(settings["wcl"])
-        module = _load(name, path)
+        module = _load(path)
         if func is None:
             return None
         function = getattr(module, func, None)
@@ -56,8 +49,9 @@ def launch(app: str, func: str | None, args: tuple[Any, ...], kwargs: dict[str, 
         return compss_wait_on(function(*args, **kwargs))
 
 
-def _load(name: str, path: str) -> ModuleType:
-    """The module of a file; loaded after the session has begun, so that its task functions find it."""
+def _load(path: str) -> ModuleType:
+    """The module of a file."""
+    name = os.path.splitext(os.path.basename(path))[0]
     module = importlib.import_module(name)
     if os.path.realpath(module.__file__ or "") != os.path.realpath(path):
         raise ArgumentError(f"{path} cannot be loaded: its name, {name}, is that of the module {module.__file__}")
