@@ -117,6 +117,7 @@ if TYPE_CHECKING:
         dt,
         dto,
     )
+    from taskflow.model.cancellation import TaskCancelledError
     from taskflow.model.errors import (
         CancelError,
         COMPSsException,
@@ -130,7 +131,6 @@ if TYPE_CHECKING:
         RemoteTraceback,
         RequirementsError,
         SerializationError,
-        TaskCancelledError,
         TaskflowError,
         TaskflowWarning,
         TimeOutError,
@@ -187,6 +187,7 @@ _HOMES = {
         "dto",
     ),
     "taskflow.api.task": ("task",),
+    "taskflow.model.cancellation": ("TaskCancelledError",),
     "taskflow.model.errors": (
         "COMPSsException",
         "CancelError",
@@ -201,7 +202,6 @@ _HOMES = {
         "RemoteTraceback",
         "RequirementsError",
         "SerializationError",
-        "TaskCancelledError",
         "TaskflowError",
         "TaskflowWarning",
         "TimeOutError",

@@ -28,7 +28,6 @@ from taskflow.model.errors import (
     CancelError,
     NotRunningError,
     RequirementsError,
-    TaskCancelledError,
     TaskflowError,
     WallClockError,
 )
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from taskflow.drivers.engine import Engine
     from taskflow.drivers.simulated import Faults
     from taskflow.launch.spawn import Zygote
+    from taskflow.model.cancellation import TaskCancelledError
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
     from taskflow.model.requirements import Node, Requirements
@@ -558,6 +558,8 @@ def _module_path() -> list[str]:
 
 def cancellation(failure: Failure) -> TaskCancelledError:
     """The exception that tells the main program of a cancelled task; its cause is what the cancellation was for."""
+    from taskflow.model.cancellation import TaskCancelledError
+
     cause = failure.error
     why = f"task {failure.task_id} raised {type(cause).__name__}: {cause}" if failure.task_id else str(cause)
     error = TaskCancelledError(f"the task was cancelled, and its value cannot be had: {why}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError
-
 
 class TaskflowError(Exception):
     """Root of taskflow's own errors. A user's exception raised in a task keeps its own type instead."""
@@ -86,10 +84,6 @@ class TimeOutError(TaskflowError, TimeoutError):
 
 class CancelError(TaskflowError):
     """Raised in the body of a running task when it is cancelled."""
-
-
-class TaskCancelledError(TaskflowError, CancelledError):
-    """The value cannot be had: the task was cancelled, or another one whose result it needed. The cause says why."""
 
 
 class WallClockError(TaskflowError):
