@@ -119,7 +119,7 @@ def make_run_dir(wanted: str | os.PathLike[str] | None, argv: list[str]) -> tupl
 
 def make_engine(
     kind: str, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any], seed: int | None,
-    faults: Faults | None, bodies: Callable[[], AbstractContextManager[None]],
+    faults: Faults | None, bodies: Callable[[Any], AbstractContextManager[None]],
 ) -> Engine:  # fmt: skip
     """The engine of a new session. Raises ValueError for a kind that does not exist."""
     if kind == "local":

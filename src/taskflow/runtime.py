@@ -81,6 +81,7 @@ class Session:
         max_pending: int = MAX_PENDING,
         io_executors: int | None = None,
         check: bool | Literal["error"] = False,
+        nesting: bool = False,
         argv: Sequence[str] | None = None,
         zygote: Zygote | None = None,
     ) -> None:
@@ -125,7 +126,7 @@ class Session:
                 settings,
                 seed,
                 faults,
-                _without_session,
+                _with_session,
             )
         except BaseException:
             self.journal.close()
@@ -136,6 +137,8 @@ class Session:
         self.engine.output = _write_output
         self.engine.max_pending = self.engine.pending_limit = max_pending
         self.check = preparation.make_check(self.engine, self.run_dir, check)
+        self.nesting = bool(nesting)
+        self.engine.program = self
         self.submit_plain = self.engine.submit_plain
         self.task_ids = itertools.count(1)
         self.datum_ids = itertools.count(1)
@@ -172,7 +175,11 @@ class Session:
         if self.notebook is not None:
             self.notebook.register(record)
         with self.engine.lock:
-            self.engine.add_function(record, {} if self.check is None else self.check.declared(record))
+            self.enter_function(record)
+
+    def enter_function(self, record: FunctionRecord) -> None:
+        """As `register`, with the engine's lock held."""
+        self.engine.add_function(record, {} if self.check is None else self.check.declared(record))
 
     def new_path(self) -> list[list[str]]:
         """Where the program finds modules, in a list, if that has changed since the session began; else empty."""
@@ -206,6 +213,14 @@ class Session:
         if not demand.units:
             self.engine.start_io(self.io_executors)
         return None if demand == Demand() else demand
+
+    def sent_definition(self, function: Any) -> tuple[Any, ...] | None:  # noqa: ARG002
+        """How executors get at a function's code, if that is known without asking the function (`taskflow.nested`)."""
+        return None
+
+    def look(self, version: Version) -> bool:
+        """Whether the version has been made, or failed."""
+        return bool(version.state)
 
     def _release(self, datum: Datum) -> None:
         self.engine.released.append(datum.current)
@@ -371,6 +386,16 @@ class Session:
                 other.seen = True
             self.raise_failure(failure)
 
+    def view(self, groups: dict[Any, Group]) -> Session:
+        """The session as a nested task uses it: with groups of its own, and silent."""
+        import copy
+
+        view = copy.copy(self)
+        view.groups = groups
+        view.journal = Silence()  # type: ignore[assignment]
+        view._progress = None  # noqa: SLF001  it is one of us
+        return view
+
     # ------------------------------------------------------------------ files
 
     def file_datum(self, path: str | os.PathLike[str], *, directory: bool) -> FileDatum:
@@ -382,7 +407,8 @@ class Session:
             version = Version(number)
             version.state = FILE
             version.value = name
-            datum = self.files[name] = FileDatum(version, name, directory=directory)
+            # Bodies of nested tasks may get here at the same time.
+            datum = self.files.setdefault(name, FileDatum(version, name, directory=directory))
             self._at_path.setdefault(name, weakref.WeakSet()).add(version)
         return datum
 
@@ -402,6 +428,30 @@ class Session:
             self.free_path(datum, keep=version)
             self._place(datum, version)
         self.files.pop(datum.path, None)
+
+    def bring_back_path(self, path: str) -> None:
+        """As `bring_back`, for a path that may be known or not."""
+        datum = self.files.get(path)
+        if datum is not None:
+            self.bring_back(datum, "")
+
+    def file_state(self, path: str) -> tuple[int, bool] | None:
+        """State of the last version of a file, and whether it is a directory; None if tasks have not used it."""
+        datum = self.files.get(path)
+        return None if datum is None else (datum.current.state, datum.directory)
+
+    def forget_path(self, path: str) -> None:
+        """The file at the path is none that tasks know."""
+        self.files.pop(path, None)
+        self._at_path.pop(path, None)
+
+    def release_path(self, path: str) -> None:
+        """A file in the run folder that others have taken the place of: it goes with the versions that lie there."""
+        self.files.pop(path, None)
+        versions = [version for version in self._at_path.pop(path, ()) if version.value == path]
+        owner = OwnedPath(path)
+        for version in versions:
+            version.value = owner
 
     def free_path(self, datum: FileDatum, keep: Version | None = None) -> None:
         """Wait until no pending task reads the user's own file at the path, so that it may change."""
@@ -567,6 +617,13 @@ def cancellation(failure: Failure) -> TaskCancelledError:
     return error
 
 
+class Silence:
+    """Stands for the journal where nothing is to be noted: it tells the synchronisations of the main program only."""
+
+    def synced(self, *_: Any) -> None:
+        """Note nothing."""
+
+
 def start(**options: Any) -> Session:
     """Start a session: from now on, calls of task functions run in parallel.
 
@@ -575,7 +632,8 @@ def start(**options: Any) -> Session:
     ``io_executors`` (executors beside the others for tasks that need no computing unit; none are started before such a
     task is called),
     ``check`` (True: report tasks that do other things with their data than they declare, see `taskflow.check`;
-    ``"error"``: and have `stop` raise FindingsError if there are any), ``engine`` ("local", or "simulated" on a
+    ``"error"``: and have `stop` raise FindingsError if there are any), ``nesting`` (True: tasks that call task
+    functions submit tasks, see `taskflow.task`), ``engine`` ("local", or "simulated" on a
     virtual clock, with ``seed`` and `taskflow.drivers.simulated.Faults`).
 
     In a program run by runtask the session of runtask is returned; its options hold.
@@ -624,14 +682,14 @@ def running(**options: Any) -> Iterator[Session]:
 
 
 @contextlib.contextmanager
-def _without_session() -> Iterator[None]:
-    """Task bodies that run in this process (simulated engine) see no session, like those in executors."""
+def _with_session(other: Session | None) -> Iterator[None]:
+    """Task bodies that run in this process (simulated engine) see no session, or their own, like those in executors."""
     global session
-    kept, session = session, None
+    kept, session = session, other
     try:
         yield
     finally:
-        session = kept
+        session = None if kept is not None and kept.stopped else kept
 
 
 def require() -> Session:

@@ -34,6 +34,7 @@ print(compss_wait_on(inc(inc(1))))
         (["--workers=3", "app.py"], {"workers": 3}),
         (["--graph", "app.py"], {"graph": ""}),
         (["--graph=g.dot", "app.py"], {"graph": os.path.abspath("g.dot")}),
+        (["--nesting", "app.py"], {"nesting": True}),
         (["--summary", "--progress", "app.py"], {"summary": True, "progress": True}),
         (["--no-progress", "app.py"], {"progress": False}),
         (["--run-dir", "runs/1", "app.py"], {"run_dir": os.path.abspath("runs/1")}),
@@ -186,6 +187,22 @@ def test_workers(runtask):
     assert runtask(text, options=["--workers", "3"]).stdout == "3 3\n"
     cores = preparation.usable_cores()
     assert runtask(text, options=[]).stdout == f"{cores} {cores}\n"
+
+
+def test_nesting(runtask):
+    text = """
+        from taskflow import compss_wait_on, task
+        @task(returns=1)
+        def inner(x):
+            return x + 1
+        @task(returns=1)
+        def outer(x):
+            future = inner(x)
+            return type(future).__name__, compss_wait_on(future)
+        print(compss_wait_on(outer(1)))
+        """
+    assert runtask(text).stdout == "('int', 2)\n"
+    assert runtask(text, options=["--workers", "1", "--nesting"]).stdout == "('Future', 2)\n"
 
 
 def test_max_pending(runtask):

@@ -15,7 +15,7 @@ def reachable(kernel):
     pending = [*kernel.ready, *kernel.urgent, *kernel.constrained_tasks()]
     for executor in kernel.executors.values():
         pending += [*executor.inflight.values(), *executor.local]
-    for version in kernel.publishing.values():
+    for version in (*kernel.publishing.values(), *kernel.linked):
         pending += version.waiters or ()
     while pending:
         task = pending.pop()
@@ -76,7 +76,7 @@ def check_claims(kernel):
     parked = [executor for claim in kernel.claims for executor in claim.parked]
     running = [claim.executor for claim in kernel.claims]
     assert not any(executor.inflight for executor in parked), "a parked executor has something to do"
-    everybody = [*kernel.team, *kernel.reserved, *kernel.io_team, *parked]
+    everybody = [*kernel.team, *kernel.reserved, *kernel.io_team, *parked, *kernel.resting]
     everybody += [executor for executor in running if not executor.io]
     assert len(everybody) == len(set(everybody)), "an executor is in two places"
     assert set(everybody) == set(kernel.executors.values())
@@ -86,10 +86,11 @@ def check_claims(kernel):
         assert claim.executor.claim is claim
         assert len(claim.executor.inflight) <= 1
         if claim.demand.units:
-            assert 1 + len(claim.parked) + claim.missing == claim.demand.units
+            assert 1 + len(claim.parked) + claim.missing + claim.unparked == claim.demand.units
         assert len(claim.gpus) == claim.demand.gpus
     for name, whole in kernel.whole.items():
-        taken = sum(dict(claim.demand.amounts).get(name, 0.0) for claim in kernel.claims)
+        claims = (*kernel.claims, *kernel.set_aside)
+        taken = sum(dict(claim.demand.amounts).get(name, 0.0) for claim in claims)
         assert abs(whole - taken - kernel.free[name]) < 1e-6, f"{taken} of {whole} {name} is taken"
         assert kernel.free[name] > -1e-6
 

@@ -41,6 +41,7 @@ FLOORS = {
         "preparation",
     ),
     "api": ("core", "data", "drivers", "model", "runners", "runtime", "wire"),
+    "nested": ("api", "core", "data", "drivers", "model", "node", "runtime", "wire"),
     "functions": ("api", "model"),
     "dds": ("api", "functions", "model"),
     "interactive": ("api", "core", "data", "model", "observe", "runtime"),

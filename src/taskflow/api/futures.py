@@ -101,7 +101,9 @@ class Future(Datum, concurrent.futures.Future, Generic[T_co]):  # type: ignore[t
 
     def done(self) -> bool:
         """Whether the task has ended, well or not."""
-        return bool(self.current.state)
+        version = self.current
+        session = runtime.session
+        return bool(version.state) or (session is not None and session.look(version))
 
     def running(self) -> bool:
         """Whether an executor has the task."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Settings that say how the task is run.
 SETTINGS = frozenset({
     "returns", "priority", "target_direction", "varargs_type", "on_failure", "defaults", "time_out",
-    "numba", "numba_flags", "numba_signature", "numba_declaration",
+    "numba", "numba_flags", "numba_signature", "numba_declaration", "nested",
     # One machine has one node, and each executor keeps what it can use again: these say what is done anyway.
     "cache_returns", "is_distributed", "is_replicated", "computing_nodes", "processes_per_node", "is_reduce",
     "chunk_size", "tracing_hook",
@@ -42,7 +42,7 @@ def sort_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) -
     parameters = inspect.signature(function).parameters
     takes_any = any(item.kind in (item.VAR_KEYWORD, item.VAR_POSITIONAL) for item in parameters.values())
     for name, value in arguments.items():
-        if name in SETTINGS:
+        if name in SETTINGS and not (name == "nested" and name in parameters):
             settings[name] = value
         elif name in parameters:
             annotations[name] = value
@@ -72,6 +72,7 @@ def task_options(function: Callable[..., Any], settings: Mapping[str, Any]) -> T
         on_failure=parse_policy(settings.get("on_failure") or OnFailure.RETRY, where),
         defaults=dict(settings.get("defaults") or {}),
         time_out=_seconds(settings.get("time_out"), where),
+        nested=bool(settings.get("nested")),
     )
     if settings.get("numba") or settings.get("numba") == {}:
         from taskflow.runners.compiled import parse_numba

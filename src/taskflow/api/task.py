@@ -230,6 +230,8 @@ class TaskFunction:
         task = TaskRecord(next(session.task_ids), record, args, frame.f_code, frame.f_lasti)
         if self.priority:
             task.priority = True
+        if record.nested:
+            task.durable = True  # run again for a lost result, it would call its tasks again
         count = returns.resolve(self.__taskflow_function__, lambda: plan.arguments(args, kwargs))
         task.returns = count
         accesses = Binder(session, task, plan).bind(args, kwargs)
@@ -265,10 +267,12 @@ class TaskFunction:
                 self._needs.warn_of_unset(session.unset_variables)
         self._varied = bool(self._family) or (self._needs is not None and self._needs.dynamic)
         demand = None if self._varied else self._demand(session, {})
+        nested = self.options.nested or session.nesting
         record = FunctionRecord(
             next(session.function_ids), self._plan.name, function.__module__ or "?",
             code.co_filename if code else "?", code.co_firstlineno if code else 0,
-            -1 if count is None else count, (*self._definition(), *session.new_path()),
+            -1 if count is None or nested else count,
+            (*(session.sent_definition(function) or self._definition()), *session.new_path()),
         )  # fmt: skip
         self._equip(session, record, options.on_failure, options.defaults, demand)
         if self._record is not None and session is self._session:
@@ -277,7 +281,7 @@ class TaskFunction:
         self._session = session
         self._path_entries = len(sys.path)
         self._variants = {}
-        special = self.priority or self.layers or self.options.time_out or record.demand or self._varied
+        special = self.priority or self.layers or self.options.time_out or record.demand or self._varied or nested
         quick = self._plan.plain and count in (0, 1) and not returns.classes and not special
         self._quick = 1 + (count or 0) if quick else 0
 
@@ -341,6 +345,7 @@ class TaskFunction:
     ) -> None:
         """Give a record what the runtime has to know besides the code, and make it known."""
         record.demand = demand
+        record.nested = self.options.nested or session.nesting
         if demand is not None:
             record.returns = -1  # so that its tasks are written in the long form, which has room for an environment
         record.policy = policy
@@ -535,6 +540,7 @@ def task(
     numba_flags: dict[str, Any] = ...,
     numba_signature: Any = ...,
     numba_declaration: str | None = ...,
+    nested: Any = ...,
     **annotations: Any,
 ) -> Callable[[F], F]: ...
 
@@ -543,7 +549,8 @@ def task(function: Any = None, /, **arguments: Any) -> Any:
     """Make a function a task function.
 
     In a session a call returns at once: None, a `Future`, or a list of futures, as ``returns`` says; without a session
-    (plain ``python app.py``, or inside another task) the call is a plain call.
+    (plain ``python app.py``, or inside another task) the call is a plain call. Inside a task that is ``nested``, it
+    submits a task as in the main program.
 
     ``returns``: how many values the function returns: a number, types, a global's name, ``"value_of(parameter)"``,
     ``"{{parameter}}"``; without it, what the annotation or the source says. ``priority``: run before ready tasks

@@ -31,6 +31,7 @@ options:
   --check           at the end, say on standard error which tasks do other things with
                     their data than they declare (slow; see the page on it)
   --check=error     as --check, and end with exit code 1 if there are any
+  --nesting         tasks that call task functions submit tasks, too
   --run-dir DIR     make DIR the run folder (default: a new folder in .taskflow)
   --log-level LEVEL what the runtime says about itself on standard error (default: warning):
                     {levels};
@@ -71,6 +72,7 @@ _KNOWN: dict[str, str | None] = {
     "--graph": "=FILE",
     "--summary": None,
     "--check": "=error",
+    "--nesting": None,
     "--log-level": "LEVEL",
     "--run-dir": "DIR",
     "--progress": None,
@@ -112,6 +114,7 @@ class Options:
     graph: str | None = None  # "" is the default place
     summary: bool = False
     check: bool | Literal["error"] = False
+    nesting: bool = False
     log_level: str | None = None
     run_dir: str | None = None
     progress: bool | None = None
@@ -243,6 +246,8 @@ def _store(options: Options, name: str, value: str) -> None:
         options.progress = name == "--progress"
     elif name == "--summary":
         options.summary = True
+    elif name == "--nesting":
+        options.nesting = True
     elif name == "--check":
         if value not in ("", "error"):
             raise UsageError(f"--check or --check=error, not --check={value}")

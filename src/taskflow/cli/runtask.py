@@ -110,6 +110,7 @@ class Launch:
         session = runtime.start(
             workers=options.workers, run_dir=run_dir, progress=options.progress,
             max_pending=options.max_pending, io_executors=options.io_executors, check=options.check,
+            nesting=options.nesting,
             argv=self.program.argv, zygote=zygote,
         )  # fmt: skip
         session.launched = True

@@ -34,12 +34,7 @@ def register(task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
 
     Raises DeletedDataError before anything is changed when a datum has been deleted.
     """
-    for datum, _ in accesses:
-        if datum.deleted:
-            raise DeletedDataError(
-                f"task {task.function.name} (called at {task.location}) uses a datum that an earlier task was given "
-                f"as IN_DELETE or that compss_delete_object removed; pass it as IN there if it is needed again"
-            )
+    refuse_deleted(task, accesses)
     reads = list(task.reads)
     writes = list(task.writes)
     # What a datum was before the task wrote it: a task given one datum twice cannot wait for itself.
@@ -69,6 +64,16 @@ def register(task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
             datum.current.exposed = False
     task.reads = reads
     task.writes = writes
+
+
+def refuse_deleted(task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
+    """Raise DeletedDataError if one of the data has been deleted."""
+    for datum, _ in accesses:
+        if datum.deleted:
+            raise DeletedDataError(
+                f"task {task.function.name} (called at {task.location}) uses a datum that an earlier task was given "
+                f"as IN_DELETE or that compss_delete_object removed; pass it as IN there if it is needed again"
+            )
 
 
 def write(datum: Datum, producer: Task | None, index: int) -> Version:

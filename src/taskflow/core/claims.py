@@ -34,10 +34,11 @@ TINY = 1e-9  #: what sums of fractions may be wrong by
 class Claim:
     """What one task has of the node until its executor is idle again.
 
-    ``parked``: executors that stay idle for it; ``missing`` of them have died and not been replaced yet.
+    ``parked``: executors that stay idle for it; ``missing`` of them have died and not been replaced yet. ``unparked``
+    of them rest (see `core.lending`).
     """
 
-    __slots__ = ("demand", "executor", "gpus", "missing", "parked")
+    __slots__ = ("demand", "executor", "gpus", "missing", "parked", "unparked")
 
     def __init__(self, demand: Demand, executor: Executor, parked: list[Executor], gpus: list[int]) -> None:
         self.demand = demand
@@ -45,6 +46,7 @@ class Claim:
         self.parked = parked
         self.gpus = gpus
         self.missing = 0
+        self.unparked = 0
 
     def __repr__(self) -> str:
         return f"<claim of {self.demand} on executor {self.executor.id}>"
@@ -54,7 +56,8 @@ class Claiming:
     """The part of the kernel that serves tasks with a demand.
 
     ``constrained``: those that are ready, in one queue for each function record and priority. ``free``: what is left
-    of the node's amounts; what the node does not know is without limit.
+    of the node's amounts; what the node does not know is without limit. ``set_aside``: claims of tasks that wait for
+    others, which have their computing units.
     """
 
     executors: dict[int, Executor]
@@ -68,6 +71,8 @@ class Claiming:
         self.reserved: list[Executor] = []
         self.reserved_for: Task | None = None
         self.claims: list[Claim] = []
+        self.set_aside: list[Claim] = []
+        self.resting: list[Executor]
         self.constrained: dict[tuple[int, bool], deque[Task]] = {}
         self.whole: dict[str, float] = {}
         self.free: dict[str, float] = {}
@@ -132,7 +137,7 @@ class Claiming:
         if claim is not None and claim.executor is executor:
             self._end_claim(claim)
             return
-        for members in (self.team, self.reserved, self.io_team):
+        for members in (self.team, self.reserved, self.io_team, self.resting):
             if executor in members:
                 members.remove(executor)
         if claim is not None:
@@ -301,21 +306,23 @@ class Claiming:
 
     def _end_claim(self, claim: Claim) -> list[Executor]:
         """What the task had is free; returns the executors that can be given work."""
-        self.claims.remove(claim)
+        (self.claims if claim in self.claims else self.set_aside).remove(claim)
         self.free_gpus = sorted([*self.free_gpus, *claim.gpus])
         for name, amount in claim.demand.amounts:
             if name in self.free:
                 self.free[name] += amount
-        if not self.claims:
+        if not self.claims and not self.set_aside:
             self.free = dict(self.whole)  # no rounding error outlasts the tasks that made it
         back = [executor for executor in (claim.executor, *claim.parked) if executor.alive]
         claim.executor.claim = None
         for executor in back:
             executor.claim = None
-            if not executor.io:
+            if not executor.io and not executor.resting:
                 self._enlist(executor)
         if not claim.executor.alive and claim.executor.io:
             self.io_team.remove(claim.executor)
+        if not claim.executor.alive and claim.executor.resting:
+            self.resting.remove(claim.executor)
         return back
 
     def _after_claim(self, claim: Claim) -> None:

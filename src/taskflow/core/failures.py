@@ -36,8 +36,9 @@ from taskflow.core.graph import (
     Version,
     Watch,
 )
+from taskflow.core.lending import Lending
 from taskflow.core.lineage import is_lost
-from taskflow.core.placement import Executor, Placing
+from taskflow.core.placement import Executor
 from taskflow.model.errors import COMPSsException, TimeOutError
 from taskflow.model.policies import OnFailure
 
@@ -57,7 +58,7 @@ class Verdict(Enum):
     GROUPS_CANCELLED = "groups cancelled"
 
 
-class Failing(Placing):
+class Failing(Lending):
     """The part of the kernel that deals with tasks that fail, executors that die and results that are lost."""
 
     def __init__(self) -> None:
@@ -112,7 +113,7 @@ class Failing(Placing):
         policy = task.function.policy
         task.failed_attempts += 1
         if isinstance(error, COMPSsException):
-            if task.groups:
+            if any(group.name for group in task.groups):
                 self._raise_in_groups(task, error)
                 return Verdict.GROUPS_CANCELLED
         elif task.failed_attempts < policy.attempts:
@@ -204,6 +205,8 @@ class Failing(Placing):
         failure = self._cancellation(error, task.id, task.groups)
         members: dict[int, Task] = {}
         for group in task.groups:
+            if not group.name:
+                continue  # no group of the program's, but all that one task has called
             if group.exception is None:
                 group.exception = error
             members.update(group.members)

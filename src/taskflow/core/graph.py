@@ -25,6 +25,8 @@ HELD = 4  #: lives only in the memory of the executor that made it
 FILE = 5  #: a file or directory; the value tells its path
 FAILED = 6  #: its producer failed; the value is a `Failure`
 GONE = 7  #: was consumed in place by its last reader; only lineage can bring it back
+#: Not a state of a version, but what a report says of an output that is to become what another version will be.
+LINKED = 8
 
 # States of a task.
 WAITING = 0  #: some version it reads is not there
@@ -173,6 +175,8 @@ def is_cancelled(version: Version) -> bool:
 class Group:
     """A named task group of the main program: its unfinished tasks by id, what failed, and why tasks were cancelled.
 
+    One without a name is a family: all tasks that one task has called.
+
     ``exception`` is the COMPSsException of a member that no barrier of the group has raised yet.
     """
 
@@ -226,9 +230,10 @@ class Task:
     ``params`` describes the arguments to the drivers and means nothing to the kernel. ``reads`` and ``writes`` are the
     versions accessed, ``missing`` how many of the former are not there. ``exclusive`` lists the commutative groups the
     task takes part in, each with the index of its version in ``reads``. ``deaths`` counts executors that died of it,
-    ``site`` and ``offset`` say where it was called, ``cost`` is the run time in seconds it was booked for on its
-    executor, ``generation`` how many unpublished results lie between it and safe data. ``failure`` is set when it
-    failed as it ran again for lost results.
+    ``site`` and ``offset`` say where it was called (code and offset, or a text), ``cost`` is the run time in seconds it
+    was booked for on its executor, ``generation`` how many unpublished results lie between it and safe data.
+    ``failure`` is set when it failed as it ran again for lost results. ``parent``: id of the task that called it, 0 for
+    the main program.
     """
 
     # Hot and rare attributes: see `Version`.
@@ -250,6 +255,7 @@ class Task:
     cancelled: bool = False  #: stands for a cancelled task until its executor has let go of it
     targets: dict[int, str] | None = None  #: paths of the files it is writing, by index in ``writes``
     replaced: dict[int, Version] | None = None  #: what its OUT accesses will replace, by index in ``writes``
+    parent: int = 0
 
     reads: tuple[Version, ...] | list[Version]
     writes: tuple[Version, ...] | list[Version]
@@ -283,6 +289,8 @@ class Task:
         """Where the main program called the task, as ``file:line``."""
         if self.site is None:
             return "<unknown>"
+        if type(self.site) is str:
+            return self.site
         line = 0
         for start, end, number in self.site.co_lines():
             if start <= self.offset < end and number is not None:

@@ -7,7 +7,8 @@ Commands:  ``dirty``: executors that have something in ``outbox``, ``movable``, 
            ``unlink``: files whose deletion was declared by a task that has ended;
            ``cancels``: (executor, task id): what it runs, or has queued, is not wanted any more;
            ``cancelled``: (task id, id of the task because of which), for the journal;
-           ``notices``: watches whose version has been made or failed.
+           ``notices``: watches whose version has been made or failed;
+           ``links``: (version, source) left open by a task that has ended, for `take_over`.
 
 Callers serialise the calls (the live driver by one lock); the kernel itself knows no threads.
 """
@@ -25,6 +26,7 @@ from taskflow.core.graph import (
     FILE,
     GONE,
     HELD,
+    LINKED,
     READY,
     SEGMENT,
     VALUE,
@@ -41,7 +43,7 @@ from taskflow.core.placement import Executor, booked_cost
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskflow.core.graph import Datum
+    from taskflow.core.graph import AccessGroup, Datum
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
 
@@ -53,6 +55,8 @@ class Master(Failing):
         super().__init__()
         self.submitted = 0
         self.unlink: list[str] = []
+        self.links: list[tuple[Version, Version]] = []
+        self.linked: dict[Version, Version] = {}  # those that have not been taken over
 
     # ------------------------------------------------------------------ submission
 
@@ -174,9 +178,14 @@ class Master(Failing):
         task.state = DONE
         held = False
         arrived: list[Version] = []
+        links: list[tuple[Version, Version]] = []
         for version, (state, value) in zip(task.writes, outputs, strict=True):
             if version is None:
                 held = True  # the task ran again for other results; this one may be held, and need its record
+                continue
+            if state == LINKED:
+                version.producer = None
+                links.append((version, value))
                 continue
             version.state = state
             version.value = value
@@ -189,10 +198,42 @@ class Master(Failing):
             if whole is not None and whole.waiters is not None:
                 arrived.append(whole)
         self.unfinished -= 1
+        if links:
+            self._link(task, links)
         self._after(task, held=held)
         # Not before: those who wait may find another result of the task lost, and have it run again.
         for version in arrived:
             self._arrived(version)
+
+    def _link(self, task: Task, links: list[tuple[Version, Version]]) -> None:
+        """The task has ended, and left some of its outputs to tasks that it has called."""
+        kept: list[tuple[AccessGroup, int]] = []
+        for version, source in links:
+            if version.group is not None and version.group.commutative and task.exclusive is not None:
+                # The next member starts from what this one has left, so it has to wait for that.
+                kept += [entry for entry in task.exclusive if entry[0] is version.group]
+            self.links.append((version, source))
+            self.linked[version] = source
+        if kept and task.exclusive is not None:
+            task.exclusive = [entry for entry in task.exclusive if entry not in kept] or None
+
+    def take_over(self, version: Version, source: Version) -> bool:
+        """Let the version, left open by a task that has ended, be what ``source`` is; False: that is not there yet."""
+        if not self.need(source):
+            return False
+        group = version.group
+        del self.linked[version]
+        source = last_good(source)
+        version.state, version.value = source.state, source.value
+        whole: Version | None = version
+        if group is not None:
+            whole = member_ended(version, source.value if source.state == FAILED else None)
+            if group.commutative:
+                group.busy = None
+                self._offer(group)
+        if whole is not None:
+            self._arrived(whole)
+        return True
 
     def _after(self, task: Task, *, held: bool = False) -> None:
         """Let go of what an ended task used."""
@@ -274,10 +315,14 @@ class Master(Failing):
         for group in groups:
             if group.busy is task:
                 group.busy = None
-            waiting, group.queue = group.queue, deque()
-            for waiter in waiting:
-                if waiter.state == WAITING and not waiter.missing:
-                    self._make_ready(waiter)
+            self._offer(group)
+
+    def _offer(self, group: AccessGroup) -> None:
+        """Let those who wait for the datum of a commutative group try again."""
+        waiting, group.queue = group.queue, deque()
+        for waiter in waiting:
+            if waiter.state == WAITING and not waiter.missing:
+                self._make_ready(waiter)
 
     # ------------------------------------------------------------------ the main program
 

@@ -38,12 +38,13 @@ class Executor:
     ``followers``: waiting tasks whose missing inputs are all made by tasks in flight here. ``local``: ready tasks
     whose data live here. ``drops``, ``movable``, ``publish``: keys of held results that it may forget, that their only
     reader may consume, and that others need. ``apart``: it is not of the team, and gets no tasks but those of its
-    ``claim`` (see `core.claims`); ``io``: it is for tasks that need no computing unit.
+    ``claim`` (see `core.claims`); ``io``: it is for tasks that need no computing unit;
+    ``resting`` and ``lent``: see `core.lending`.
     """
 
     __slots__ = (
-        "alive", "apart", "claim", "drops", "followers", "id", "inflight", "io", "load", "local", "movable", "outbox",
-        "publish", "recalling",
+        "alive", "apart", "claim", "drops", "followers", "id", "inflight", "io", "lent", "load", "local", "movable",
+        "outbox", "publish", "recalling", "resting",
     )  # fmt: skip
 
     def __init__(self, id: int, *, io: bool = False) -> None:
@@ -61,6 +62,8 @@ class Executor:
         self.io = io
         self.apart = False
         self.claim: Claim | None = None
+        self.resting = False
+        self.lent = False
 
     def __repr__(self) -> str:
         state = "alive" if self.alive else "dead"
@@ -88,6 +91,8 @@ class Placing(Claiming):
     ``ready`` and ``urgent`` (tasks with priority) wait for room. ``dirty`` and ``recalls`` are commands: see
     `core.master`.
     """
+
+    units: int
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +145,10 @@ class Placing(Claiming):
                 if not executor.inflight:
                     self.fill(executor)
             return
-        self.ready.append(task)
+        if task.parent:
+            self.ready.appendleft(task)  # depth first, or every task that waits for its children would have begun
+        else:
+            self.ready.append(task)
         if len(self.ready) >= self.ready_limit:
             self.spread()
 
@@ -324,10 +332,16 @@ class Placing(Claiming):
             self.serve()
         if executor.alive and not executor.apart:
             self.fill(executor)
+        if self.units:
+            self.balance()
         if self.ready:
             self.spread()
         else:
             self._set_ready_limit()
+
+    def balance(self) -> None:
+        """See to it that as many computing units are at work as there are (`core.lending`)."""
+        raise NotImplementedError
 
     def fill(self, executor: Executor) -> None:
         """Give the executor work up to what it accepts."""

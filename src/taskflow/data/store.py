@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import mmap
 import os
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Descriptor = tuple[str, int, tuple[tuple[int, int], ...], int]
 
 ALIGNMENT = 64
+_second_names = itertools.count(1)
 _WRITE_CHUNK = 1 << 30
 
 
@@ -41,6 +43,13 @@ class Segment:
     def nbytes(self) -> int:
         """Size of the value in bytes."""
         return self.descriptor[3]
+
+    def __reduce__(self) -> Any:
+        """Whoever gets the pickle gets a file name of their own: the segment is there as long as one handle is."""
+        name, *rest = self.descriptor
+        own = f"{name}-{next(_second_names)}"
+        os.link(f"{self._directory}/{name}", f"{self._directory}/{own}")
+        return Segment, (self._directory, (own, *rest))
 
     def __del__(self) -> None:
         if os.getpid() != self._process:

@@ -6,6 +6,7 @@ has business: a thread that submits does the kernel's work for its task itself, 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
@@ -15,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from taskflow.core.failures import Verdict
-from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE, Held, Task, Version, Watch
+from taskflow.core.graph import BLOB, FILE, HELD, LINKED, SEGMENT, VALUE, Held, Task, Version, Watch
 from taskflow.core.master import Master, is_movable
 from taskflow.data.files import OwnedPath, copy_any, remove_any
 from taskflow.data.serialization import decode_blob
@@ -44,8 +45,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from taskflow.core.claims import Claim
-    from taskflow.core.graph import Datum
+    from taskflow.core.graph import Datum, Group
     from taskflow.core.placement import Executor
+    from taskflow.drivers.nesting import Nest, Nests
     from taskflow.model.functions import FunctionRecord
     from taskflow.observe.journal import Journal
 
@@ -58,6 +60,8 @@ class Link:
         self.known: set[int] = set()
         self.received = 0
         self.acknowledged = 0
+        self.nests: dict[int, Nest] = {}  # tasks there that have called tasks: the one that runs, and unreported ones
+        self.functions: dict[int, FunctionRecord] = {}  # by the numbers that the executor has given them
 
 
 class Latch:
@@ -68,7 +72,7 @@ class Latch:
     def __init__(self, versions: Sequence[Version]) -> None:
         self.versions = versions
         self.position = 0
-        self.lock: threading.Lock | None = None
+        self.lock: Any = None  # what is released when it is satisfied
 
     def satisfied(self, kernel: Master) -> bool:
         """Advance over what is there; have what is only held published."""
@@ -94,11 +98,26 @@ class QuietLatch:
 
     def __init__(self, group: Any = None) -> None:
         self.group = group
-        self.lock: threading.Lock | None = None
+        self.lock: Any = None  # what is released when it is satisfied
 
     def satisfied(self, kernel: Master) -> bool:
         """Whether nothing is unfinished."""
         return not (kernel.unfinished if self.group is None else self.group.members)
+
+
+class RoomLatch:
+    """Waits until fewer than ``limit`` tasks that one task has called are unfinished."""
+
+    __slots__ = ("children", "limit", "lock")
+
+    def __init__(self, children: Group, limit: int) -> None:
+        self.children = children
+        self.limit = limit
+        self.lock: Any = None
+
+    def satisfied(self, kernel: Master) -> bool:  # noqa: ARG002  same signature as the other latches
+        """Whether there is room for more."""
+        return len(self.children.members) < self.limit
 
 
 class BelowLatch:
@@ -108,7 +127,7 @@ class BelowLatch:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.lock: threading.Lock | None = None
+        self.lock: Any = None  # what is released when it is satisfied
 
     def satisfied(self, kernel: Master) -> bool:
         """Whether there is room for more tasks."""
@@ -122,7 +141,7 @@ class ReadersLatch:
 
     def __init__(self, version: Version) -> None:
         self.version = version
-        self.lock: threading.Lock | None = None
+        self.lock: Any = None  # what is released when it is satisfied
 
     def satisfied(self, kernel: Master) -> bool:  # noqa: ARG002  same signature as the other latches
         """Whether nobody reads it."""
@@ -165,7 +184,7 @@ def _environment(task_id: int, claim: Claim) -> dict[str, str]:
     return environment
 
 
-AnyLatch = Latch | QuietLatch | BelowLatch | ReadersLatch
+AnyLatch = Latch | QuietLatch | BelowLatch | ReadersLatch | RoomLatch
 
 
 def _joined(output: list[tuple[int, str]]) -> list[tuple[int, str]]:
@@ -203,6 +222,9 @@ class Engine:
         self.released: deque[Version] = deque()  # versions that the main program can no longer name
         self.max_pending = self.pending_limit = 1 << 60  # the former is 0 while a signal is held back
         self.deliver: Callable[[], None] = lambda: None  # acts on that signal; see taskflow.interrupts
+        self.links: dict[int, Any] = {}
+        self.program: Any = None  # the session
+        self.actions: list[tuple[AnyLatch, Callable[[], None]]] = []  # what is to be done: see `when`
 
     def add_function(self, record: FunctionRecord, about: dict[str, Any]) -> None:
         """Make a task function known, to the journal too, ``about`` being more to write there. With the lock held."""
@@ -241,6 +263,47 @@ class Engine:
     def start_executor(self, *, io: bool = False) -> None:
         """Start one executor. Called with the lock held."""
         raise NotImplementedError
+
+    def start_wanted(self) -> None:
+        """Start the executors that the kernel wants. Called with the lock held."""
+        wanted, self.kernel.wanted = self.kernel.wanted, 0
+        for _ in range(wanted):
+            self.start_executor()
+
+    def tell(self, link: Any, answers: list[Any]) -> None:
+        """Answer the body that runs on an executor. Called with the lock held."""
+        raise NotImplementedError
+
+    def when(self, latch: AnyLatch, then: Callable[[], None]) -> None:
+        """Call ``then``, with the lock held, once the latch is satisfied. Called with the lock held."""
+        self.actions.append((latch, then))
+
+    def forget(self, latch: AnyLatch) -> None:
+        """The latch of a call of `when` does not matter any more. Called with the lock held."""
+        self.actions = [action for action in self.actions if action[0] is not latch]
+
+    def act(self) -> None:
+        """Do what has waited for latches that are satisfied now. Called with the lock held."""
+        acted = True
+        while acted:  # what follows from one may be what another waits for
+            acted = False
+            for action in self.actions[:]:
+                latch, then = action
+                if action in self.actions and latch.satisfied(self.kernel):
+                    self.actions.remove(action)
+                    then()
+                    acted = True
+
+    def aside(self, work: Callable[[], None]) -> None:
+        """Do work that may wait for tasks, without waiting for it."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def nests(self) -> Nests:
+        """The tasks that call tasks."""
+        from taskflow.drivers.nesting import Nests
+
+        return Nests(self)
 
     def leave_to_parent(self) -> None:
         """In a forked child of the main program: let go of what would keep executors alive after their master."""
@@ -285,7 +348,11 @@ class Engine:
         ])  # fmt: skip
         groups = ""
         if task.groups:
-            groups = ',"groups":' + json.dumps([group.name for group in task.groups])
+            if task.parent:
+                groups = f',"parent":{task.parent}'
+            names = [group.name for group in task.groups if group.name]
+            if names:
+                groups += ',"groups":' + json.dumps(names)
         self.journal.write_raw(
             f'{{"e":"task","t":{self.now_us()},"id":{task.id},"fn":{task.function.id},"deps":[{dependencies}]{groups}}}'
             .encode()
@@ -315,9 +382,11 @@ class Engine:
             function = task.function
             if function.id not in known:
                 known.add(function.id)
-                functions.append((
-                    function.id, function.name, function.definition, function.returns, function.time_out,
-                ))  # fmt: skip
+                definition = function.definition
+                if function.nested:
+                    settings = (function.id, self.program.nesting)
+                    definition = ("through", "taskflow.nested", "Body", definition, settings)
+                functions.append((function.id, function.name, definition, function.returns, function.time_out))
             params = task.params
             if params:
                 if type(params[0]) is int:
@@ -478,6 +547,8 @@ class Engine:
                     executor.drops.append((task.id, index))  # made again by the way, and not needed
             elif state == FILE:
                 handle = self._adopt_path(task.writes[index], value)
+            elif state == LINKED:
+                handle = self.nests.source_of(self.links[executor.id], task.id, value)
             adopted.append((state, handle))
         return adopted
 
@@ -493,8 +564,8 @@ class Engine:
             return group.latest.value  # members of a concurrent group share one file
         return OwnedPath(path)
 
-    def _fail(self, executor: Executor, task: Task, encoded: tuple[Any, str]) -> None:
-        blob, text = encoded
+    def _fail(self, executor: Executor, task: Task, encoded: tuple[Any, ...]) -> None:
+        blob, text, *of_a_child = encoded
         try:
             error = decode_blob(blob)
         except Exception as problem:  # noqa: BLE001  the exception's class does not load here
@@ -507,6 +578,8 @@ class Engine:
             f'on executor {executor.id}:\n{text}"""'
         )
         attempt = task.attempt
+        if of_a_child:
+            task.failed_attempts = task.function.policy.attempts  # the child has been tried as often as can be
         verdict = self.kernel.failed(executor, task.id, error, self._outputs_of_failed(task))
         if verdict is not None:
             self._note_failure(task, executor, attempt, verdict, text.strip().splitlines()[-1][:500])
@@ -592,10 +665,13 @@ class Engine:
 
     def notify(self) -> None:
         """Call the watches whose versions have been made or failed. Called without the lock."""
-        with self.lock:
-            notices = self.take_notices()
-        for watch in notices:
-            watch.callback()
+        while True:
+            with self.lock:
+                notices = self.take_notices()
+            if not notices:
+                return
+            for watch in notices:
+                watch.callback()
 
     def take_notices(self) -> list[Watch]:
         """Watches to call once the lock is released."""

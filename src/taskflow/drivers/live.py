@@ -32,7 +32,7 @@ from taskflow.wire.channel import Receiver, pack
 from taskflow.wire.messages import C_CANCEL, C_RECALL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from taskflow.core.graph import Datum, Task
     from taskflow.core.placement import Executor
@@ -180,6 +180,8 @@ class LiveEngine(Engine):
 
     def flush(self) -> None:
         """Send every outbox."""
+        if self.kernel.wanted:
+            self.start_wanted()
         if self.kernel.constrained:
             self.kernel.serve()
         dirty = self.kernel.dirty
@@ -271,7 +273,8 @@ class LiveEngine(Engine):
 
     def wake(self) -> None:
         """Have the keeper look round."""
-        os.eventfd_write(self.wake_file, 1)
+        if not self.closing:
+            os.eventfd_write(self.wake_file, 1)
 
     def _patience(self) -> float:
         """How long the keeper may sleep: for ever, unless a busy executor should be looked after.
@@ -357,7 +360,12 @@ class LiveEngine(Engine):
         if messages:
             before = len(link.executor.inflight)
             for message in messages:
-                self.enter(link, message)
+                if type(message) is list:
+                    self.nests.enter(link, message)
+                else:
+                    self.enter(link, message)
+                    if link.nests:
+                        self.nests.settle(link)
             link.heard = monotonic()
             if len(link.executor.inflight) < before:
                 link.patience = STALL_S
@@ -383,6 +391,8 @@ class LiveEngine(Engine):
 
     def _after_events(self) -> None:
         """Send what has been decided; wake those who have what they wait for."""
+        if self.actions:
+            self.act()  # before anything is sent: an executor that rests from now on should not get it
         self.flush()
         if self.latches:
             kernel = self.kernel
@@ -408,6 +418,16 @@ class LiveEngine(Engine):
         for latch in latches:
             if latch.lock is not None:
                 latch.lock.release()
+
+    # ------------------------------------------------------------------ nested tasks
+
+    def tell(self, link: LiveLink, answers: list[Any]) -> None:
+        """See `Engine.tell`."""
+        self._write(link, pack(answers))
+
+    def aside(self, work: Callable[[], None]) -> None:
+        """See `Engine.aside`."""
+        threading.Thread(target=work, name="taskflow-aside", daemon=True).start()
 
     # ------------------------------------------------------------------ waiting
 
@@ -474,6 +494,7 @@ class LiveEngine(Engine):
             or busy.unsent
             or busy.eof
             or self.latches
+            or self.actions
             or self.dying
             or self.overdue.watching
         ):
@@ -505,7 +526,7 @@ class LiveEngine(Engine):
                     executor = link.executor
                     if len(executor.inflight) != 1 or executor.recalling:
                         return False
-                    if self._busy_elsewhere(link) or self.kernel.notices:
+                    if self._busy_elsewhere(link) or self.kernel.notices or self.latches or self.actions:
                         return False
         finally:
             with self.lock:
@@ -601,8 +622,10 @@ class LiveEngine(Engine):
             self._barren_deaths += 1
         if self._barren_deaths > MAX_RESTARTS_IN_A_ROW * max(1, len(self.links)):
             raise ExecutorDiedError(f"executors die as soon as they are started: {error}")
-        self.start_executor(io=executor.io)
+        if not executor.resting:
+            self.start_executor(io=executor.io)
         verdict = self.kernel.executor_lost(executor, running, error, outputs)
+        self.nests.lost(link)
         if task is not None and verdict is not None:
             what = "time_out" if link.killed else f"executor {how}"
             self._note_failure(task, executor, attempt, verdict, what)

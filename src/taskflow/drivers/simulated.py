@@ -20,15 +20,19 @@ import itertools
 import pickle
 import random
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from taskflow.data.serialization import INLINE_LIMIT
 from taskflow.data.store import Store
 from taskflow.drivers.engine import Engine, Link
+from taskflow.drivers.strands import OneThread, Strand
 from taskflow.model.errors import CancelError, ExecutorDiedError, NotRunningError, TaskflowError, TimeOutError
 from taskflow.model.policies import MAX_ATTEMPTS
+from taskflow.node import nested
 from taskflow.node.exceptions import encode_error
 from taskflow.node.interpreter import Interpreter
+from taskflow.wire.nested import O_GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -83,12 +87,80 @@ class Faults:
     steps: float = 0.25
 
 
+class SimulatedChannel(nested.Channel):
+    """What the body of a nested task uses to talk with the master."""
+
+    has_threads = False
+
+    def __init__(self, engine: SimulatedEngine, link: SimulatedLink) -> None:
+        super().__init__()
+        self.interpreter = link.interpreter
+        self._engine = engine
+        self._link = link
+        self.waits = False
+        self.lent = False
+
+    def flush(self) -> None:
+        """See `nested.Channel.flush`."""
+        operations = self._take_outbox()
+        if operations:
+            self._engine.post(self._link, [self.task_id, *operations])
+
+    def end(self) -> None:
+        """See `nested.Channel.end`."""
+        super().end()
+        self.lent = False
+
+    def wait(
+        self,
+        arrived: Callable[[], bool],
+        deadline: float | None,
+        pause: Callable[[list[Any], float | None], bool],  # noqa: ARG002  no body is interrupted while it waits
+    ) -> bool:
+        """See `nested.Channel.wait`. The time of the deadline is the virtual one from now on."""
+        engine = self._engine
+        strand = Strand.current()
+        if strand is None or strand is not self._link.strand:
+            raise TaskflowError("in a simulated run only the task's own thread can wait for the tasks it has called")
+        self.flush()
+        late = None if deadline is None else engine.now + max(0.0, deadline - monotonic())
+        if late is not None:
+            engine.wake_at(late, self._link)
+        engine.take_in(self._link)
+        self.waits = True
+        try:
+            while not arrived():
+                if late is not None and engine.now >= late:
+                    return False
+                with engine.bodies(engine.program):
+                    strand.pause()
+            return True
+        finally:
+            self.waits = False
+
+    def give_back(self) -> None:
+        """See `nested.ProcessChannel`: nothing may lie here while others have the computing unit."""
+        queue = self._link.queue
+        given = []
+        while self.lent and queue:
+            entry = queue.popleft()
+            if type(entry) is list:
+                self.interpreter.let_go(*entry)
+            else:
+                given.append(entry[0])
+        if given:
+            self.say((O_GIVEN, given))
+            self.flush()
+
+
 class SimulatedLink(Link):
     """One simulated executor process and both directions of its connection."""
 
-    def __init__(self, executor: Executor, interpreter: Interpreter) -> None:
+    def __init__(self, engine: SimulatedEngine, executor: Executor, interpreter: Interpreter) -> None:
         super().__init__(executor)
         self.interpreter = interpreter
+        self.channel = SimulatedChannel(engine, self)
+        self.strand: Strand | None = None  # the body that runs, if it may pause
         self.queue: deque[Any] = deque()
         self.inbox: deque[tuple[Any, ...]] = deque()
         self.running = 0
@@ -118,11 +190,13 @@ class SimulatedEngine(Engine):
         workers: int,
         seed: int,
         faults: Faults | None = None,
-        bodies: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+        bodies: Callable[[Any], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
         *,
         checked: bool = False,
     ) -> None:
         super().__init__(run_dir, segments, journal)
+        self.lock = OneThread()  # type: ignore[assignment]
+        self._asides: list[Strand] = []
         self.segments = segments
         self.random = random.Random(seed)  # noqa: S311  chance that can be replayed, no secret
         self.seed = seed
@@ -179,6 +253,11 @@ class SimulatedEngine(Engine):
     def wait(self, latch: AnyLatch, timeout: float | None = None) -> bool:
         """Let virtual time pass until the latch is satisfied. Raises StuckError if it never will be."""
         deadline = None if timeout is None else self.now + timeout
+        strand = Strand.current()
+        while strand is not None:
+            if latch.satisfied(self.kernel):
+                return True
+            strand.pause()
         while True:
             with self.lock:
                 if self.closing:
@@ -198,6 +277,8 @@ class SimulatedEngine(Engine):
     def flush(self) -> None:
         """Send every outbox and every recall."""
         kernel = self.kernel
+        if kernel.wanted:
+            self.start_wanted()
         if kernel.constrained:
             kernel.serve()
         while kernel.dirty:
@@ -229,7 +310,68 @@ class SimulatedEngine(Engine):
             for line in link.interpreter.journal_lines:
                 self.journal.write_raw(line)
         self._events.clear()
+        links = list(self.links.values())
         self.links.clear()
+        for strand in (*self._asides, *[link.strand for link in links if link.strand is not None]):
+            strand.cut()
+
+    # ------------------------------------------------------------------ nested tasks
+
+    def tell(self, link: SimulatedLink, answers: list[Any]) -> None:
+        """See `Engine.tell`."""
+        link.to_executor = max(link.to_executor, self.now + self._delay())
+        self._at(link.to_executor, self._hear, link, pickle.dumps(answers, 5))
+
+    def _hear(self, link: SimulatedLink, data: bytes) -> None:
+        """Answers reach the executor."""
+        if link.dead:
+            return
+        for answer in pickle.loads(data):
+            if answer[0]:
+                link.channel.accept(answer)
+            else:
+                link.channel.lent = answer[1]
+        self._go_on(link)
+
+    def _go_on(self, link: SimulatedLink) -> None:
+        """Something has come for a body that waits."""
+        if link.dead or not link.channel.waits or link.strand is None:
+            return
+        self.take_in(link)
+        link.strand.proceed()
+
+    def take_in(self, link: SimulatedLink) -> None:
+        """See what the master has said while a body waits, and send what it has asked for."""
+        self._accept(link)
+        link.channel.give_back()
+        self._report(link)
+
+    def post(self, link: SimulatedLink, message: list[Any]) -> None:
+        """A body says something to the master."""
+        if not link.dead:
+            self._post(link, pickle.dumps(message, 5))
+
+    def wake_at(self, time: float, link: SimulatedLink) -> None:
+        """Have the body that waits look at the clock then."""
+        self._at(time, self._go_on, link)
+
+    def aside(self, work: Callable[[], None]) -> None:
+        """See `Engine.aside`."""
+        self._asides.append(Strand(work))
+
+    def wake(self) -> None:
+        """Something was changed outside the events: somebody may have what they wait for."""
+        if Strand.current() is None:
+            self._look_round()
+            self.flush()
+
+    def _look_round(self) -> None:
+        """What somebody waits for may have come."""
+        self.act()
+        for strand in self._asides[:]:
+            strand.proceed()
+            if strand.ended:
+                self._asides.remove(strand)
 
     # ------------------------------------------------------------------ time
 
@@ -243,6 +385,8 @@ class SimulatedEngine(Engine):
         """Let the next event happen."""
         self.now, _, event, args = heapq.heappop(self._events)
         event(*args)
+        if self.actions or self._asides:
+            self._look_round()
         self.flush()
         kernel = self.kernel
         progress = (kernel.submitted, kernel.unfinished, kernel.failed_count, self.deaths)
@@ -302,6 +446,8 @@ class SimulatedEngine(Engine):
         if link.dead:
             return
         link.inbox.append(pickle.loads(data))
+        if link.channel.waits:
+            self.take_in(link)
         if self._may_die(self.faults.idle_death) and self._may_be_victim(link.running):
             self._die(link)
         elif not link.busy:
@@ -324,7 +470,13 @@ class SimulatedEngine(Engine):
         """A report reaches the master."""
         if link.cut:
             return
-        self.enter(link, pickle.loads(data))
+        message = pickle.loads(data)
+        if type(message) is list:
+            self.nests.enter(link, message)
+        else:
+            self.enter(link, message)
+            if link.nests:
+                self.nests.settle(link)
         self.kernel.settled(link.executor)
         self._watch_silence(link)
 
@@ -374,7 +526,7 @@ class SimulatedEngine(Engine):
             store, f"{self.run_dir}/scratch/x{number}", number=number, inline_limit=self.faults.inline_limit
         )
         executor = self.kernel.executor_joined(number, io=io)
-        self.links[number] = SimulatedLink(executor, interpreter)
+        self.links[number] = SimulatedLink(self, executor, interpreter)
 
     def _chance(self, probability: float) -> bool:
         return probability > 0 and self.random.random() < probability
@@ -456,16 +608,27 @@ class SimulatedEngine(Engine):
         if entry[0] in link.unwanted:
             self._interrupt(link, entry, start, CancelError("the task was cancelled while it ran"))
             return
+        if self.functions[entry[1]].nested:
+            link.strand = Strand(lambda: self._run(link, entry, start, fate))
+            link.strand.proceed()
+        else:
+            self._run(link, entry, start, fate)
+
+    def _run(self, link: SimulatedLink, entry: tuple[Any, ...], start: float, fate: str) -> None:
+        """Run the body, at the end of its virtual time."""
         interpreter = link.interpreter
         task_id, function_id = entry[0], entry[1]
-        with self.bodies(), self._spoilt(interpreter, task_id, function_id):
+        nested.channel = link.channel
+        with self.bodies(None), self._spoilt(interpreter, task_id, function_id):
             if len(entry) == PLAIN or (len(entry) == WITH_INPUTS and interpreter.fill_in(entry[2], entry[3])):
                 interpreter.run_plain(task_id, function_id, entry[2])
             elif len(entry) == WITH_INPUTS:
                 interpreter.run(task_id, function_id, entry[2], None, entry[3], interpreter.returns[function_id], False)
             else:
                 interpreter.run(*entry)
-        self._end(link, entry, start, fate)
+        link.strand = None
+        if not link.dead and not self.closing:
+            self._end(link, entry, start, fate)
 
     @contextlib.contextmanager
     def _spoilt(self, interpreter: Interpreter, task_id: int, function_id: int) -> Iterator[None]:
@@ -516,6 +679,9 @@ class SimulatedEngine(Engine):
         link.dead = True
         self.deaths += 1
         self._at(self.now + self.random.uniform(*self.faults.restart), self._replace, link.executor)
+        strand, link.strand = link.strand, None
+        if strand is not None and strand is not Strand.current():
+            strand.cut()
         known = self.now + self._delay()
         if self._chance(self.faults.lost):
             link.cut = True
@@ -524,7 +690,8 @@ class SimulatedEngine(Engine):
         self._at(known, self._bury, link)
 
     def _replace(self, executor: Executor) -> None:
-        self.start_executor(io=executor.io)
+        if not executor.resting:
+            self.start_executor(io=executor.io)
 
     def _bury(self, link: SimulatedLink) -> None:
         executor = link.executor
@@ -540,5 +707,6 @@ class SimulatedEngine(Engine):
         outputs = [] if task is None else self._outputs_of_failed(task)
         attempt = 0 if task is None else task.attempt
         verdict = self.kernel.executor_lost(executor, link.running, ExecutorDiedError(what), outputs)
+        self.nests.lost(link)
         if task is not None and verdict is not None:
             self._note_failure(task, executor, attempt, verdict, what)

@@ -31,6 +31,8 @@ class FunctionRecord:
     importable code, ``("value", pickle)`` for functions of the main script, lambdas and closures, and
     ``("wrapped", pickle of callables, definition)`` for a function that these are to be applied to. It is followed by
     the folders in which modules are found, if they have changed since the session began (a test runner adds some).
+    Executors get that of a nested function in ``("through", module and name of what it is called through, definition,
+    settings)``.
     ``mean_s`` is a moving mean of the run time in seconds, None until the first execution ended.
     ``returns_held`` says that results of this function have been large enough to stay in the executor.
     ``attempts`` and ``busy_s``: executions that have ended, and their seconds.
@@ -40,12 +42,12 @@ class FunctionRecord:
     ``parameters``: what is declared of them; ``self_name``: the one that is the object of a method, or nothing.
     ``demand``: what a task takes from the node, None for one computing unit and nothing else. ``implementations``:
     other records of which one is run instead, chosen when it is about to start. ``tried``: a task of it has been
-    started.
+    started. ``nested``: its calls of task functions submit tasks.
     """
 
     __slots__ = (
         "attempts", "busy_s", "defaults", "definition", "demand", "file", "id", "implementations", "line", "mean_s",
-        "module", "name", "parameters", "policy", "returns", "returns_held", "self_name", "time_out", "tried",
+        "module", "name", "nested", "parameters", "policy", "returns", "returns_held", "self_name", "time_out", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +72,7 @@ class FunctionRecord:
         self.demand: Demand | None = None
         self.implementations: tuple[FunctionRecord, ...] = ()
         self.tried = False
+        self.nested = False
 
     def __repr__(self) -> str:
         return f"<function {self.id} {self.name} at {self.file}:{self.line}>"

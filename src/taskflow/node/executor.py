@@ -24,14 +24,18 @@ import sys
 import threading
 from collections import deque
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskflow.data.store import Store
+from taskflow.node import nested
 from taskflow.node.alarm import Alarm
 from taskflow.node.interpreter import Interpreter
 from taskflow.node.report import notice
 from taskflow.wire.channel import Receiver, pack, receive_exactly
 from taskflow.wire.messages import C_RECALL, PAGE_RUNNING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FLUSH_S = 0.0005  #: results of very short tasks are sent this often
 SHORT_S = 0.0002  #: a task shorter than this is very short
@@ -107,15 +111,16 @@ class ExecutorProcess:
         self._receiver = Receiver(data)
         self._send_lock = threading.Lock()
         self._receive_lock = threading.Lock()
-        self._unread: deque[tuple[Any, ...]] = deque()  # messages fetched by the control thread
+        self._unread: deque[Any] = deque()  # messages fetched by the control thread
         self._last_sent = monotonic()
         self._last_look = self._last_sent
         self._means: dict[int, float] = {}
         self.hurry = True
         self.alarm = Alarm(page)
-        for calls_bodies in interpreter.callers_of_bodies:
+        for calls_bodies in (*interpreter.callers_of_bodies, nested.ProcessChannel.pause):
             self.alarm.calls_bodies(calls_bodies)
         interpreter.limited = self.alarm.limited
+        self.channel = nested.channel = nested.ProcessChannel(self)
 
     def serve(self) -> None:  # noqa: PLR0915  the loop is the hot path: a call would cost more than its body
         """Run until the master closes the connection."""
@@ -169,6 +174,7 @@ class ExecutorProcess:
                 if length == 4:
                     task = (*task[:3], None, task[3], interpreter.returns[function_id], False)
                 interpreter.run(*task)
+                report = interpreter.report  # another, if the task has called tasks
             page[PAGE_RUNNING] = 0
             end = monotonic()
             took = end - start
@@ -237,6 +243,32 @@ class ExecutorProcess:
                 pass
         return False
 
+    # ------------------------------------------------------------------ for the body of a task that calls tasks
+
+    def send(self, data: bytes) -> None:
+        """Send a message of the body to the master."""
+        with self._send_lock:
+            self.data.sendall(data)
+
+    def await_message(self, pause: Callable[[], bool]) -> bool:
+        """Whether there is something to take in; if not at once, then after ``pause``."""
+        with self._receive_lock:  # or the control thread might take it from under us
+            return bool(self._unread) or pause()
+
+    def tell(self) -> None:
+        """Send what earlier tasks of the queue have done, and what the master has asked for."""
+        self._flush()
+
+    def take_in(self) -> None:
+        """See what the master has said while a body runs, and send what it has asked for."""
+        running = self.page[PAGE_RUNNING]
+        if not self._receive(wait=False):
+            os._exit(0)  # the master is gone
+        self.page[PAGE_RUNNING] = running
+        self._flush()
+
+    # ------------------------------------------------------------------ control thread
+
     def _take_unread(self, count: int) -> list[int]:
         """In the control thread: take back tasks that the main thread has not even read, because it is running one.
 
@@ -249,6 +281,8 @@ class ExecutorProcess:
             with contextlib.suppress(BlockingIOError, ConnectionResetError):
                 self._unread.extend(self._receiver.receive(socket.MSG_DONTWAIT) or ())
             for message in reversed(self._unread):
+                if isinstance(message, list):
+                    continue  # for the body that runs
                 tasks = message[5]
                 while tasks and len(given) < count:
                     given.append(tasks.pop()[0])
@@ -256,7 +290,10 @@ class ExecutorProcess:
             self._receive_lock.release()
         return given
 
-    def _accept(self, message: tuple[Any, ...]) -> None:
+    def _accept(self, message: Any) -> None:
+        if type(message) is list:
+            self.channel.take(message)
+            return
         ack, functions, drops, movable, publish, tasks, self.hurry = message
         interpreter = self.interpreter
         for function in functions:

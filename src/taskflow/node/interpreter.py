@@ -76,6 +76,8 @@ class Interpreter:
         self.await_news: Callable[[float], None] = _no_news
         self.limited: Callable[[Callable[..., Any], float, str], Callable[..., Any]] | None = None
         self.limits: dict[int, float] = {}
+        self.task_id = 0  # of the last task that was not plain
+        self.nested: Any = None  # session of the task that runs, if it calls tasks (see `taskflow.nested`)
 
     @property
     def callers_of_bodies(self) -> tuple[Callable[..., Any], ...]:
@@ -193,7 +195,7 @@ class Interpreter:
             args[place] = value
         return True
 
-    def run(
+    def run(  # noqa: PLR0915  one task from its arguments to its outputs
         self,
         task_id: int,
         function_id: int,
@@ -209,6 +211,7 @@ class Interpreter:
         if function is None:
             self._fail(task_id, self.broken[function_id])
             return
+        self.task_id = task_id
         call = Call(self, task_id, args, kwargs)
         try:
             try:
@@ -240,6 +243,8 @@ class Interpreter:
                         outputs.append(self._output(container, position, key, durable=durable))
                     except SerializationError as error:
                         raise error.moved("result", steps_text(path)) from None
+                elif self.nested is not None and (link := self.nested.link_of_file(target)) is not None:
+                    outputs.append(link)
                 else:
                     if not os.path.lexists(target):
                         raise MissingOutputError(self._not_made(function_id, target))  # noqa: TRY301
@@ -258,6 +263,8 @@ class Interpreter:
             self._fail(task_id, error)
         finally:
             call.clean()
+            if self.nested is not None:
+                self.nested.end()
 
     def _not_made(self, function_id: int, target: str) -> str:
         return (
@@ -286,6 +293,11 @@ class Interpreter:
 
     def _output(self, container: Any, position: Any, key: Key, *, durable: bool) -> tuple[int, Any]:
         """Encode one output; ``container[position]`` is the only reference the caller has to it."""
+        nested = self.nested
+        if nested is not None:
+            link = nested.link_of(container, position)
+            if link is not None:
+                return link  # type: ignore[no-any-return]
         value = container[position]
         if type(value) in FIXED_TYPES or is_plain(value):
             return (VALUE, value)
@@ -298,15 +310,20 @@ class Interpreter:
                 self.held[key] = container[position]
                 return (HELD, nbytes)
             value = container[position]
-        encoded = encode(value, "result")
+        encoded = encode(value, "result", None if nested is None else nested.registry)
         if encoded.futures:
+            if nested is not None:
+                return nested.link_assembled(value)  # type: ignore[no-any-return]
             raise SerializationError("a task returned a future; take its value with compss_wait_on first")
         if encoded.nbytes < self.inline_limit:
             return (BLOB, encoded.blob())
         return (SEGMENT, self.store.write(encoded))
 
     def _fail(self, task_id: int, error: BaseException) -> None:
-        self.report.failed.append((task_id, encode_error(error)))
+        encoded: tuple[Any, ...] = encode_error(error)
+        if self.nested is not None and self.nested.is_of_a_child(error):
+            encoded = (*encoded, True)
+        self.report.failed.append((task_id, encoded))
 
     # ------------------------------------------------------------------ inputs made here
 
@@ -407,6 +424,10 @@ def load_function(definition: tuple[Any, ...]) -> Callable[..., Any]:
         path = definition[-1]
         if not set(path).issubset(sys.path):
             sys.path[:] = path + [folder for folder in sys.path if folder not in path]
+    if definition[0] == "through":
+        _, module, name, inner, settings = definition
+        body: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return body(load_function(inner), *settings)  # type: ignore[no-any-return]
     if definition[0] == "wrapped":
         function = load_function(definition[2])
         for wrapper in decode_blob(definition[1]):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Settings of PyCOMPSs' runtime that may stand between the arguments of the function.
 SETTINGS = frozenset({*OPTIONS, *WITHOUT_EFFECT}) - {"workers", "run_dir", "progress", "check"}
 #: Those of them that mean something here, or about which there is nothing to say.
-_EFFECTIVE = ("log_level", "debug", "verbose", "app_name", "o_c", "task_count", "wcl", "io_executors")
+_EFFECTIVE = ("log_level", "debug", "verbose", "app_name", "o_c", "task_count", "wcl", "io_executors", "nested_enabled")
 
 
 def launch(app: str, func: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -37,7 +37,8 @@ def launch(app: str, func: str | None, args: tuple[Any, ...], kwargs: dict[str, 
     finder.install_last()
     for name in sorted(settings.keys() - set(_EFFECTIVE)):
         warn(f"launch_pycompss_application: {name} has no effect")
-    with runtime.running(progress=False, io_executors=settings.get("io_executors")):
+    nesting = bool(settings.get("nested_enabled"))
+    with runtime.running(progress=False, io_executors=settings.get("io_executors"), nesting=nesting):
         if settings.get("wcl"):
             compss_set_wall_clock(settings["wcl"])
         module = _load(path)

@@ -16,7 +16,7 @@ Executor to master, one frame:
   (number, plain, rich, failed, skipped, published, gone, consumed, costs, journal, output)
   plain      {task id: value} of tasks with at most one output whose value is plain
   rich       {task id: [(version state, value)]}
-  failed     [(task id, encoded exception)]
+  failed     [(task id, encoded exception)]; (pickle, traceback), and True for that of a task it has called
   skipped    [(task id, key of the input that was not there)]
   published  {key: segment descriptor};  gone: keys that could not be published;  consumed: keys used up in place
   costs      {function id: [count, seconds]}
