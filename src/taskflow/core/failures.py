@@ -376,6 +376,8 @@ class Failing(Lending):
         executor.followers.clear()
         for task in orphans:
             self._requeue(task)
+        if self.units:
+            self.balance()
         self.serve()
         for other in self.team:
             if not other.inflight:  # it may have been parked for a task of the dead one

@@ -625,7 +625,8 @@ class LiveEngine(Engine):
         if not executor.resting:
             self.start_executor(io=executor.io)
         verdict = self.kernel.executor_lost(executor, running, error, outputs)
-        self.nests.lost(link)
+        if link.nests:
+            self.nests.lost(link)
         if task is not None and verdict is not None:
             what = "time_out" if link.killed else f"executor {how}"
             self._note_failure(task, executor, attempt, verdict, what)

@@ -707,6 +707,7 @@ class SimulatedEngine(Engine):
         outputs = [] if task is None else self._outputs_of_failed(task)
         attempt = 0 if task is None else task.attempt
         verdict = self.kernel.executor_lost(executor, link.running, ExecutorDiedError(what), outputs)
-        self.nests.lost(link)
+        if link.nests:
+            self.nests.lost(link)
         if task is not None and verdict is not None:
             self._note_failure(task, executor, attempt, verdict, what)
