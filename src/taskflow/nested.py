@@ -544,7 +544,7 @@ class NestedEngine(Engine):
 
 
 #: What the master knows better of a function.
-_OF_MASTER = frozenset({"id", "mean_s", "returns_held", "attempts", "busy_s", "implementations", "tried"})
+_OF_MASTER = frozenset({"id", "mean_s", "returns_held", "attempts", "busy_s", "implementations", "tried", "calls"})
 
 
 def _let_go(datum: Datum) -> None:

@@ -138,7 +138,7 @@ def test_real_executors_that_are_killed_give_the_values_of_plain_python(live, pr
     # Executors that die in a row without a task between them are given up, so there is always one.
     program = [("make", "number", 1), ("wait", 0, "rw"), *program]
     with tempfile.TemporaryDirectory() as base:
-        with runtime._without_session():
+        with runtime._with_session(None):
             wanted = expected(base, program)
         killer = kill_one(live, seed)
         try:

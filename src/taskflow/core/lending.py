@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskflow.core.placement import Executor, Placing
+from taskflow.core.placement import PREFETCH_S, Executor, Placing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from taskflow.model.functions import FunctionRecord
 
 
 class Lending(Placing):
@@ -28,6 +30,16 @@ class Lending(Placing):
         self.units = 0
         self.wanted = 0
         self.resting: list[Executor] = []
+
+    @staticmethod
+    def calls(function: FunctionRecord) -> None:
+        """A task of the function has called others.
+
+        From now on its tasks are given to idle executors only, and nothing is queued behind them: it would have to go
+        elsewhere when they wait, and many would have begun before the first can go on.
+        """
+        function.calls = True
+        function.mean_s = PREFETCH_S
 
     def lend(self, executor: Executor) -> None:
         """The task that the executor runs waits for others."""

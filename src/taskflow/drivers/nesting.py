@@ -113,6 +113,7 @@ class Nests:
             if task is None:
                 return  # of a task that does not count any more
             nest = link.nests[task_id] = Nest(task, link)
+            self._kernel.calls(task.function)
         for name, *args in operations:
             self._operations[name](nest, *args)
 

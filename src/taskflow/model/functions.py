@@ -42,12 +42,13 @@ class FunctionRecord:
     ``parameters``: what is declared of them; ``self_name``: the one that is the object of a method, or nothing.
     ``demand``: what a task takes from the node, None for one computing unit and nothing else. ``implementations``:
     other records of which one is run instead, chosen when it is about to start. ``tried``: a task of it has been
-    started. ``nested``: its calls of task functions submit tasks.
+    started. ``nested``: its calls of task functions submit tasks. ``calls``: it has called some.
     """
 
     __slots__ = (
-        "attempts", "busy_s", "defaults", "definition", "demand", "file", "id", "implementations", "line", "mean_s",
-        "module", "name", "nested", "parameters", "policy", "returns", "returns_held", "self_name", "time_out", "tried",
+        "attempts", "busy_s", "calls", "defaults", "definition", "demand", "file", "id", "implementations", "line",
+        "mean_s", "module", "name", "nested", "parameters", "policy", "returns", "returns_held", "self_name",
+        "time_out", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class FunctionRecord:
         self.implementations: tuple[FunctionRecord, ...] = ()
         self.tried = False
         self.nested = False
+        self.calls = False
 
     def __repr__(self) -> str:
         return f"<function {self.id} {self.name} at {self.file}:{self.line}>"
