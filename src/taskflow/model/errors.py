@@ -78,8 +78,11 @@ class COMPSsException(TaskflowError):  # noqa: N818  PyCOMPSs' name
         return type(self), (self.message, self.target_direction)
 
 
-class TimeOutError(TaskflowError, TimeoutError):
-    """An attempt of a task took longer than its ``time_out``. Raised in the task's body, too."""
+class TimeOutError(TaskflowError):
+    """An attempt of a task took longer than its ``time_out``. Raised in the task's body, too.
+
+    Not a TimeoutError: that is an OSError, which bodies catch round their work with files.
+    """
 
 
 class CancelError(TaskflowError):
