@@ -259,3 +259,19 @@ def test_state_without_a_session_is_an_error():
     taskflow.stop()
     with pytest.raises(NotRunningError, match="no session is running"):
         interactive.tasks_status()
+
+
+def test_nested_enabled_lets_tasks_submit_tasks(cell, capsys):
+    cell("interactive.stop()")
+    capsys.readouterr()
+    cell(FUNCTIONS)
+    cell("interactive.start(workers=1, progress=False, nested_enabled=True)")
+    assert "without effect" not in capsys.readouterr().out
+    scope = cell("""
+        @task(returns=1)
+        def kind_of_result():
+            return type(inc(1)).__name__
+
+        kind = compss_wait_on(kind_of_result())
+    """)
+    assert scope["kind"] == "Future"

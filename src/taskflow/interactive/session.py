@@ -25,10 +25,10 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "progress": (bool, types.NoneType), "check": (bool, str), "graph": (bool,), "log_dir": (str,),
     "debug": (bool,), "verbose": (bool,), "summary": (bool,), "monitor": (int,), "wcl": (int, float),
     "o_c": (bool,), "app_name": (str,), "log_level": (str,), "task_count": (int,),
-    "io_executors": (int,),
+    "io_executors": (int,), "nesting": (bool,), "nested_enabled": (bool,),
 }  # fmt: skip
 #: Those that are options of `taskflow.start`.
-OURS = ("workers", "run_dir", "progress", "check", "io_executors")
+OURS = ("workers", "run_dir", "progress", "check", "io_executors", "nesting")
 #: Options of PyCOMPSs' start without a meaning here, with their types.
 WITHOUT_EFFECT: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(
@@ -42,17 +42,17 @@ WITHOUT_EFFECT: dict[str, tuple[type, ...]] = {
          "cpu_affinity", "gpu_affinity", "fpga_affinity", "fpga_reprogram", "profile_input", "profile_output",
          "scheduler_config", "env_script", "trace_label", "extrae_cfg_python", "checkpoint_policy",
          "checkpoint_params", "checkpoint_folder"], (str,)),
-    "worker_cache": (bool, str), "nested_enabled": (bool,),
+    "worker_cache": (bool, str),
 }  # fmt: skip
 
 
 def start(**options: Any) -> None:
     """Start the session of a notebook; tasks that are called from now on run in parallel. Starting twice does nothing.
 
-    ``workers``, ``run_dir``, ``progress``, ``check``, ``io_executors``: as of `taskflow.start`. ``log_dir``: make the
-    run folder in that one. ``wcl``: seconds after which all tasks are cancelled. ``graph=True``: `stop` leaves the task
-    graph in the run folder; ``summary=True``: it prints a summary. The other options of PyCOMPSs' start are accepted,
-    with a word on those that have no effect.
+    ``workers``, ``run_dir``, ``progress``, ``check``, ``io_executors``, ``nesting``: as of `taskflow.start`; with
+    ``nested_enabled`` for the last one, too. ``log_dir``: make the run folder in that one. ``wcl``: seconds after which
+    all tasks are cancelled. ``graph=True``: `stop` leaves the task graph in the run folder; ``summary=True``: it prints
+    a summary. The other options of PyCOMPSs' start are accepted, with a word on those that have no effect.
 
     Raises ArgumentError, and starts nothing, if there is no such option or a value is of the wrong type.
     """
@@ -64,6 +64,8 @@ def start(**options: Any) -> None:
     if idle:
         _say(f"without effect in this version: {', '.join(idle)}")
     given = {name: options[name] for name in OURS if name in options}
+    if options.get("nested_enabled"):
+        given["nesting"] = True
     if options.get("log_dir") and not given.get("run_dir"):
         import time
 
