@@ -603,3 +603,22 @@ def test_barrier_waits_for_all(tmp_path):
     compss_barrier()
     assert len(os.listdir(tmp_path)) == 20
     assert taskflow.compss_get_number_of_resources() == 1
+
+
+@task(items=CONCURRENT)
+def add_one_item(items, item):
+    items.append(item)
+
+
+@task(items=CONCURRENT)
+def add_two_items(items, item):
+    items += [item, item]
+
+
+@pytest.mark.engines("local", "simulated")
+def test_concurrent_tasks_lose_nothing_of_an_object():
+    items = []
+    for item in range(20):
+        add_one_item(items, item)
+        add_two_items(items, item)
+    assert sorted(compss_wait_on(items)) == sorted([*range(20), *range(20), *range(20)])

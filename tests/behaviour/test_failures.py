@@ -366,3 +366,14 @@ def test_same_exception_raised_twice_is_not_confused():
             future.result()
         assert isinstance(caught.value.__cause__, RemoteTraceback)
     assert taskflow.compss_wait_on(give(2)) == 2
+
+
+@pytest.mark.engines("local", "simulated")
+def test_failures_of_one_wait_are_all_known_to_the_program():
+    @task(returns=1, on_failure="FAIL")
+    def fail(n):
+        raise LookupError(n)
+
+    with pytest.raises(LookupError, match="1"):
+        compss_wait_on([fail(1), [fail(2)], fail(3)])
+    compss_barrier()

@@ -136,8 +136,9 @@ def test_wrong_options_are_refused_and_leave_nothing(options, tmp_path, monkeypa
     assert not any(os.path.exists(folder) for folder in made)
 
 
-def test_few_pending_tasks_allowed(start):
-    start(max_pending=10)
+@pytest.mark.parametrize("limit", [1, 10])
+def test_few_pending_tasks_allowed(start, limit):
+    start(max_pending=limit)
     assert compss_wait_on([give(n) for n in range(500)]) == list(range(500))
 
 

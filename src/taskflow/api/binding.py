@@ -265,6 +265,10 @@ class Binder:
         return self._tracked(datum, value, direction)
 
     def _tracked(self, datum: Datum, value: Any, direction: Direction) -> Node:
+        if direction is Direction.CONCURRENT:
+            # Tasks in different processes have no object in common, so what one of them adds would be lost. One after
+            # the other they do what they were asked to, in some order.
+            direction = Direction.COMMUTATIVE
         again = self._again(datum)
         if again is not None:
             return again

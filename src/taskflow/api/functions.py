@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from taskflow import runtime
 from taskflow.api.binding import stored
 from taskflow.api.futures import Future
-from taskflow.core.graph import FILE, VALUE, Datum, Version, is_cancelled, last_good
+from taskflow.core.graph import FAILED, FILE, VALUE, Datum, Version, is_cancelled, last_good
 from taskflow.data.files import absolute, remove_any
 from taskflow.data.serialization import is_plain
 from taskflow.model.errors import ArgumentError, TaskflowWarning
@@ -57,7 +57,13 @@ def compss_wait_on(*values: Any, mode: str = "rw", timeout: float | None = None,
             raise TimeoutError(f"compss_wait_on: the tasks did not end within {timeout} seconds")
         _warn_of_missing(found)
     done: dict[int, Any] = {}
-    results = [_resolve(session, value, mode == "r", done) for value in values]
+    try:
+        results = [_resolve(session, value, mode == "r", done) for value in values]
+    except BaseException:
+        for datum in found:  # the program knows now that something of this went wrong
+            if datum.current.state == FAILED:
+                datum.current.value.seen = True
+        raise
     return results[0] if len(results) == 1 else results
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskflow.api.options import task_under
-from taskflow.model.errors import TaskflowError
+from taskflow.model.errors import ArgumentError
 from taskflow.model.policies import parse_policy
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ def on_failure(*, management: Any = None, **defaults: Any) -> Callable[[F], F]:
     default for the task's outputs if its failure is ignored: ``returns=`` for what it returns, and for an output
     parameter a value, or the path of a file (or directory) that is copied.
 
-    Raises TaskflowError without ``management``, ValueError for a policy or a parameter that does not exist.
+    Raises ArgumentError without ``management``, and for a policy or a parameter that does not exist.
     """
     if management is None:
-        raise TaskflowError("@on_failure needs management=, one of 'RETRY', 'FAIL', 'CANCEL_SUCCESSORS' and 'IGNORE'")
+        raise ArgumentError("@on_failure needs management=, one of 'RETRY', 'FAIL', 'CANCEL_SUCCESSORS' and 'IGNORE'")
 
     def decorate(function: F) -> F:
         task = task_under(function, "on_failure")
@@ -32,7 +32,7 @@ def on_failure(*, management: Any = None, **defaults: Any) -> Callable[[F], F]:
         task.options.on_failure = parse_policy(management, where)
         for name in defaults:
             if name != "returns" and name not in task.plan.by_name and not task.plan.takes_keywords:
-                raise ValueError(f"{where}: the task has no parameter {name!r} that could have a default")
+                raise ArgumentError(f"{where}: the task has no parameter {name!r} that could have a default")
         task.options.defaults.update(defaults)
         task.changed()
         return function

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol
 
+from taskflow.model.errors import ArgumentError
 from taskflow.model.policies import OnFailure
 
 if TYPE_CHECKING:
@@ -52,12 +53,12 @@ class TaskOptions:
 
 
 def task_under(target: Any, decorator: str) -> TaskFunction:
-    """The task function that a decorator was put above. Raises TypeError if there is none."""
+    """The task function that a decorator was put above. Raises ArgumentError if there is none."""
     from taskflow.api.task import TaskFunction
 
     if isinstance(target, TaskFunction):
         return target
     if isinstance(target, (staticmethod, classmethod)):
-        raise TypeError(f"put @{type(target).__name__} above @{decorator}, not below it")
+        raise ArgumentError(f"put @{type(target).__name__} above @{decorator}, not below it")
     name = getattr(target, "__qualname__", repr(target))
-    raise TypeError(f"@{decorator} of {name} needs @task (or a decorator that makes a task) directly below it")
+    raise ArgumentError(f"@{decorator} of {name} needs @task (or a decorator that makes a task) directly below it")

@@ -39,6 +39,9 @@ CALL_KEYWORDS = frozenset({
 })  # fmt: skip
 
 
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
 class TaskFunction:
     """A task function: calling it in a session submits a task; elsewhere it is the plain function."""
 
@@ -227,6 +230,8 @@ class TaskFunction:
         assert record is not None
         if said or self._varied:
             record = self._record_of_call(session, said, args, kwargs)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+            frame = frame.f_back  # called by a part of the library: what counts is who called that
         task = TaskRecord(next(session.task_ids), record, args, frame.f_code, frame.f_lasti)
         if self.priority:
             task.priority = True

@@ -322,7 +322,7 @@ class Engine:
         """Too many tasks are pending: wait until some have ended. Or a signal came while the kernel was at work."""
         self.deliver()
         if self.kernel.unfinished >= self.pending_limit:
-            self.wait(BelowLatch(self.pending_limit * 9 // 10))
+            self.wait(BelowLatch(max(1, self.pending_limit * 9 // 10)))
 
     def wake(self) -> None:
         """Have whoever waits for events look round."""

@@ -28,6 +28,7 @@ from taskflow.drivers.engine import AnyLatch, Engine, Link
 from taskflow.drivers.overdue import LOOK_S, Overdue
 from taskflow.launch.local import ExecutorHandle, LocalNode, describe_end
 from taskflow.model.errors import ExecutorDiedError, NotRunningError, TaskflowError, TimeOutError
+from taskflow.model.policies import OnFailure
 from taskflow.wire.channel import Receiver, pack
 from taskflow.wire.messages import C_CANCEL, C_RECALL
 
@@ -638,7 +639,7 @@ class LiveEngine(Engine):
         if task is not None:
             lines.append(
                 f"  while it ran task {task.id} {task.function.name}, called at {task.location} "
-                f"(attempt {task.attempt} of 2)"
+                f"(attempt {task.attempt} of {2 if task.function.policy is OnFailure.RETRY else 1})"
             )
         if end is not None:
             total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
