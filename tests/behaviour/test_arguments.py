@@ -1,9 +1,11 @@
 """S03: arguments reach a task as they would reach a plain call."""
 
+import os
+
 import pytest
 
 import taskflow
-from taskflow import FILE_IN, IN, TaskflowWarning, compss_wait_on, task
+from taskflow import FILE_IN, IN, TaskflowWarning, compss_barrier, compss_wait_on, task
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -258,3 +260,29 @@ def test_annotation_of_an_unknown_parameter_is_warned_of():
 def test_class_method_decorator_below_task_is_refused():
     with pytest.raises(TypeError, match="above @task"):
         task()(classmethod(lambda cls: cls))
+
+
+class Model:
+    """S36: its data are prepared on every node before the tasks that use them run there."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    @task(is_replicated=True, target_direction=IN)
+    def prepare(self):
+        with open(os.path.join(self.folder, f"prepared-{os.urandom(4).hex()}"), "x") as file:
+            file.write("3")
+
+    @task(returns=1, target_direction=IN)
+    def use(self, number):
+        (prepared,) = os.listdir(self.folder)
+        with open(os.path.join(self.folder, prepared)) as file:
+            return int(file.read()) * number
+
+
+def test_s36_a_replicated_task_runs_once_on_the_one_node(tmp_path):
+    model = Model(str(tmp_path))
+    model.prepare()
+    compss_barrier()
+    assert compss_wait_on([model.use(number) for number in range(8)]) == [3 * number for number in range(8)]
+    assert len(list(tmp_path.iterdir())) == 1
