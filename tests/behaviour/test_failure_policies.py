@@ -61,36 +61,17 @@ def plus_one(x):
     return x + 1
 
 
-@task(path=FILE_INOUT, on_failure="IGNORE")
-def append_ignored(path, text, fail):
+def write_and_fail(path, text, fail):
     with open(path, "a") as file:
         file.write(text)
     if fail:
         raise LookupError(text)
 
 
-@task(path=FILE_INOUT, on_failure="CANCEL_SUCCESSORS")
-def append_cancelling(path, text, fail):
-    with open(path, "a") as file:
-        file.write(text)
-    if fail:
-        raise LookupError(text)
-
-
-@task(path=FILE_INOUT)
-def append(path, text, fail):
-    with open(path, "a") as file:
-        file.write(text)
-    if fail:
-        raise LookupError(text)
-
-
-@task(path=FILE_INOUT, on_failure="FAIL")
-def append_failing(path, text, fail):
-    with open(path, "a") as file:
-        file.write(text)
-    if fail:
-        raise LookupError(text)
+append = task(path=FILE_INOUT)(write_and_fail)
+append_failing = task(path=FILE_INOUT, on_failure="FAIL")(write_and_fail)
+append_ignored = task(path=FILE_INOUT, on_failure="IGNORE")(write_and_fail)
+append_cancelling = task(path=FILE_INOUT, on_failure="CANCEL_SUCCESSORS")(write_and_fail)
 
 
 class Box:

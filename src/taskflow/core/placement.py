@@ -243,11 +243,7 @@ class Placing(Claiming):
         for version in task.reads:
             state = version.state
             if state == HELD:
-                if (
-                    version.value.executor is not executor
-                    or version.key in self.publishing
-                    or task.function.policy is OnFailure.IGNORE  # if it fails, the value from before is needed
-                ):
+                if self._is_out_of_reach(version, task, executor):
                     self._publish_first(task, executor)
                     return
             elif state > FILE or not (state or task.missing):
@@ -279,7 +275,7 @@ class Placing(Claiming):
         if task.function.demand is not None:
             return None
         if task.function.policy is OnFailure.IGNORE:
-            return None  # see `_assign`
+            return None  # see `_is_out_of_reach`
         maker: Executor | None = None
         for version in task.reads:
             state = version.state
@@ -297,6 +293,14 @@ class Placing(Claiming):
             maker = executor
         return None if maker is None or maker.apart else maker
 
+    def _is_out_of_reach(self, version: Version, task: Task, executor: Executor) -> bool:
+        """Whether the held version has to be published before the task can run on the executor."""
+        return (
+            version.value.executor is not executor
+            or version.key in self.publishing
+            or task.function.policy is OnFailure.IGNORE  # if it fails, the value from before is needed
+        )
+
     def _publish_first(self, task: Task, executor: Executor) -> None:
         """Data the task needs are in another executor's memory: have them published, then it is ready again."""
         if any(is_lost(version) for version in task.reads):
@@ -304,11 +308,7 @@ class Placing(Claiming):
             return
         task.state = WAITING
         for version in task.reads:
-            if version.state == HELD and (
-                version.value.executor is not executor
-                or version.key in self.publishing
-                or task.function.policy is OnFailure.IGNORE
-            ):
+            if version.state == HELD and self._is_out_of_reach(version, task, executor):
                 self._request(version)
                 task.missing += 1
                 version.add_waiter(task)

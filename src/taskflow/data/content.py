@@ -19,6 +19,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from taskflow.data.files import fingerprint
+from taskflow.data.serialization import is_bare_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,8 +88,7 @@ class _Notary(pickle.Pickler):
             if place == len(self.named):
                 self.named.append(obj)
             return _named, (place,)
-        kind = type(obj)
-        if kind.__name__ == "ndarray" and kind.__module__ == "numpy" and not obj.dtype.hasobject:
+        if is_bare_array(obj):
             self.array_bytes += obj.nbytes
             return _array, (obj.dtype.str, obj.shape, _array_digest(obj))
         return NotImplemented

@@ -22,7 +22,7 @@ from taskflow.data.files import OwnedPath, copy_any, remove_any
 from taskflow.data.serialization import decode_blob
 from taskflow.data.store import Segment, Snapshots, Store
 from taskflow.launch.spawn import THREAD_VARIABLES
-from taskflow.model.errors import PicklableStandIn, RemoteTraceback
+from taskflow.model.errors import PicklableStandIn, RemoteTraceback, TaskflowError
 from taskflow.model.parameters import Direction
 from taskflow.model.policies import OnFailure
 from taskflow.wire.messages import (
@@ -483,6 +483,27 @@ class Engine:
         return f"{self.files_dir}/{number}/{name}"
 
     # ------------------------------------------------------------------ entering reports
+
+    def hear(self, link: Link, message: Any) -> None:
+        """Enter what an executor has sent: a report, or what a task there that calls tasks has to say."""
+        if type(message) is list:
+            self.nests.enter(link, message)
+        else:
+            self.enter(link, message)
+            if link.nests:
+                self.nests.settle(link)
+
+    def lose(self, link: Link, running: int, error: TaskflowError, what: str) -> None:
+        """Enter the death of an executor while it ran task ``running`` (0: none); ``what`` is for the journal."""
+        executor = link.executor
+        task = executor.inflight.get(running)
+        outputs = [] if task is None else self._outputs_of_failed(task)
+        attempt = 0 if task is None else task.attempt
+        verdict = self.kernel.executor_lost(executor, running, error, outputs)
+        if link.nests:
+            self.nests.lost(link)
+        if task is not None and verdict is not None:
+            self._note_failure(task, executor, attempt, verdict, what)
 
     def enter(self, link: Link, message: tuple[Any, ...]) -> None:
         """Enter one report of an executor. Stale or repeated parts have no effect."""

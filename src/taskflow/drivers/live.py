@@ -361,12 +361,7 @@ class LiveEngine(Engine):
         if messages:
             before = len(link.executor.inflight)
             for message in messages:
-                if type(message) is list:
-                    self.nests.enter(link, message)
-                else:
-                    self.enter(link, message)
-                    if link.nests:
-                        self.nests.settle(link)
+                self.hear(link, message)
             link.heard = monotonic()
             if len(link.executor.inflight) < before:
                 link.patience = STALL_S
@@ -608,16 +603,11 @@ class LiveEngine(Engine):
             self.poller.unregister(link.handle.control)
         task = executor.inflight.get(running)
         error: TaskflowError = ExecutorDiedError(self._certificate(link, task, how, end))
-        outputs: list[Any] = []
-        attempt = 0
-        if task is not None:
-            outputs = self._outputs_of_failed(task)
-            attempt = task.attempt
-            if link.killed == "time_out":
-                error = TimeOutError(
-                    f"task {task.id} {task.function.name}, called at {task.location}, ran longer than its "
-                    f"time_out={task.function.time_out:g} seconds and did not heed it: its executor was ended"
-                )
+        if task is not None and link.killed == "time_out":
+            error = TimeOutError(
+                f"task {task.id} {task.function.name}, called at {task.location}, ran longer than its "
+                f"time_out={task.function.time_out:g} seconds and did not heed it: its executor was ended"
+            )
         link.handle.close()
         if not link.killed and monotonic() - link.started < SOON_S:
             self._barren_deaths += 1
@@ -625,12 +615,7 @@ class LiveEngine(Engine):
             raise ExecutorDiedError(f"executors die as soon as they are started: {error}")
         if not executor.resting:
             self.start_executor(io=executor.io)
-        verdict = self.kernel.executor_lost(executor, running, error, outputs)
-        if link.nests:
-            self.nests.lost(link)
-        if task is not None and verdict is not None:
-            what = "time_out" if link.killed else f"executor {how}"
-            self._note_failure(task, executor, attempt, verdict, what)
+        self.lose(link, running, error, "time_out" if link.killed else f"executor {how}")
 
     def _certificate(self, link: LiveLink, task: Task | None, how: str, end: dict[str, Any] | None) -> str:
         """What is known of an executor's death, for the person whose task it was running."""

@@ -470,13 +470,7 @@ class SimulatedEngine(Engine):
         """A report reaches the master."""
         if link.cut:
             return
-        message = pickle.loads(data)
-        if type(message) is list:
-            self.nests.enter(link, message)
-        else:
-            self.enter(link, message)
-            if link.nests:
-                self.nests.settle(link)
+        self.hear(link, pickle.loads(data))
         self.kernel.settled(link.executor)
         self._watch_silence(link)
 
@@ -704,10 +698,4 @@ class SimulatedEngine(Engine):
         what = f"executor {executor.id} died"
         if task is not None:
             what += f" while it ran task {task.id} {task.function.name} called at {task.location}"
-        outputs = [] if task is None else self._outputs_of_failed(task)
-        attempt = 0 if task is None else task.attempt
-        verdict = self.kernel.executor_lost(executor, link.running, ExecutorDiedError(what), outputs)
-        if link.nests:
-            self.nests.lost(link)
-        if task is not None and verdict is not None:
-            self._note_failure(task, executor, attempt, verdict, what)
+        self.lose(link, link.running, ExecutorDiedError(what), what)
