@@ -129,7 +129,12 @@ class Processor:
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """What a node offers. What is not known ("" or None) fits any need, except software and queues."""
+    """What a node offers. What is not known ("" or None) fits any need, except software and queues.
+
+    A processor with 0 units: nobody has said how many there are; it is asked when the node starts.
+    ``limit_of_tasks``: how many tasks may run at a time, None for as many as fit. ``disks``: (name of a shared disk,
+    where it is mounted on this node).
+    """
 
     name: str
     processors: tuple[Processor, ...]
@@ -143,6 +148,28 @@ class Node:
     operating_system_version: str = ""
     software: frozenset[str] = frozenset()
     queues: frozenset[str] = frozenset()
+    limit_of_tasks: int | None = None
+    disks: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def units(self) -> int:
+        """Computing units of processors of the type CPU; 0 if that is not known yet."""
+        return sum(processor.units for processor in self.processors if processor.type == "CPU")
+
+    @property
+    def is_unit_count_known(self) -> bool:
+        """Whether somebody has said how many computing units there are."""
+        return all(processor.units for processor in self.processors)
+
+    def with_units(self, count: int) -> Node:
+        """The node with so many units wherever nobody has said how many there are."""
+        known = [dataclasses.replace(each, units=each.units or count) for each in self.processors]
+        return dataclasses.replace(self, processors=tuple(known))
+
+    @property
+    def executors(self) -> int:
+        """How many executors run its tasks: one for each computing unit, but no more than tasks may run."""
+        return self.units if self.limit_of_tasks is None else min(self.units, self.limit_of_tasks)
 
     @property
     def gpus(self) -> int:
