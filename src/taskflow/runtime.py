@@ -193,7 +193,7 @@ class Session:
 
         node, gpus = preparation.describe_node(self.workers, str(self.run_dir))
         with self.engine.lock:
-            self.engine.kernel.offer(node.amounts, gpus)
+            self.engine.kernel.home.offer(node.amounts, gpus)
         return node
 
     def demand_of(self, requirements: Requirements, name: str) -> Demand | None:
@@ -203,15 +203,19 @@ class Session:
         """
         from taskflow.model.requirements import mismatches, table
 
-        found = mismatches(requirements, self.node)
-        if found:
+        nodes = [crew.node or self.node for crew in self.engine.kernel.crews.values() if crew.size]
+        found = [mismatches(requirements, node) for node in nodes or [self.node]]
+        if all(found):
+            found_here = found[0]
             raise RequirementsError(
-                f"task {name} needs what this machine does not have, so it could never run:\n{table(found)}\n"
+                f"task {name} needs what this machine does not have, so it could never run:\n{table(found_here)}\n"
                 f"lower its @constraint; more workers (--workers) are more computing units"
             )
         demand = requirements.demand
         if not demand.units:
             self.engine.start_io(self.io_executors)
+        if any(found):
+            demand = demand._replace(nodes=requirements)
         return None if demand == Demand() else demand
 
     def sent_definition(self, function: Any) -> tuple[Any, ...] | None:  # noqa: ARG002

@@ -453,7 +453,7 @@ def test_as_many_run_at_once_as_there_are_executors_for_them(tmp_path):
     with taskflow.session(workers=1, io_executors=3, run_dir=tmp_path / "run", progress=False) as session:
         assert len(session.engine.kernel.executors) == 1
         assert compss_wait_on([io_meeting(str(n)) for n in range(3)]) == [True] * 3
-        assert len(session.engine.kernel.io_team) == 3
+        assert len(session.engine.kernel.home.io_team) == 3
 
 
 @IO()
@@ -469,7 +469,7 @@ def deadly(path):
 def test_an_executor_for_input_and_output_that_dies_is_replaced_by_one(tmp_path):
     with taskflow.session(workers=1, io_executors=1, run_dir=tmp_path / "run", progress=False) as session:
         assert compss_wait_on(deadly(str(tmp_path / "once"))) == 1
-        assert len(session.engine.kernel.io_team) == 1
+        assert len(session.engine.kernel.home.io_team) == 1
         compss_barrier()
 
 
@@ -487,7 +487,7 @@ def test_a_wide_task_whose_executor_dies_is_run_again(tmp_path):
     with taskflow.session(workers=2, run_dir=tmp_path / "run", progress=False) as session:
         once = str(tmp_path / "once")
         assert compss_wait_on([deadly_wide(once), by_global(1), native(1)]) == [1, 2, 2]
-        assert len(session.engine.kernel.team) == 2
+        assert len(session.engine.kernel.home.team) == 2
 
 
 @pytest.mark.usefixtures("no_session")

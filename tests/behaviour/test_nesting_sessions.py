@@ -45,7 +45,7 @@ def test_waits_on_many_levels_need_one_worker(run):
     session = run(workers=1)
     assert compss_wait_on(count(12)) == 12
     assert compss_wait_on(fib(8)) == 21
-    assert len(session.engine.kernel.team) == 1
+    assert len(session.engine.kernel.home.team) == 1
 
 
 def test_nesting_for_all_functions(run):

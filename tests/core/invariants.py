@@ -12,7 +12,7 @@ def reachable(kernel):
     is unfinished and not reached waits for something that nobody is going to do.
     """
     found = {}
-    pending = [*kernel.ready, *kernel.urgent, *kernel.constrained_tasks()]
+    pending = [*kernel.home.ready, *kernel.home.urgent, *kernel.home.constrained_tasks()]
     for executor in kernel.executors.values():
         pending += [*executor.inflight.values(), *executor.local]
     for version in (*kernel.publishing.values(), *kernel.linked):
@@ -48,7 +48,7 @@ def check(kernel):
 
 
 def check_queues(kernel, tasks):
-    places = Counter(task.id for task in (*kernel.ready, *kernel.urgent, *kernel.constrained_tasks()))
+    places = Counter(task.id for task in (*kernel.home.ready, *kernel.home.urgent, *kernel.home.constrained_tasks()))
     for executor in kernel.executors.values():
         assert executor.alive
         places.update(executor.inflight.keys())
@@ -66,33 +66,33 @@ def check_queues(kernel, tasks):
         if task.state == READY:
             assert not task.missing
     assert sum(places.values()) == sum(1 for task in tasks if task.state in (READY, ASSIGNED))
-    if kernel.team and (kernel.ready or kernel.urgent):
-        idle = [executor for executor in kernel.team if not executor.inflight]
+    if kernel.home.team and (kernel.home.ready or kernel.home.urgent):
+        idle = [executor for executor in kernel.home.team if not executor.inflight]
         assert not idle, f"{idle} are idle although tasks are ready"
 
 
 def check_claims(kernel):
     """Nothing is given to two tasks, and everything is somewhere."""
-    parked = [executor for claim in kernel.claims for executor in claim.parked]
-    running = [claim.executor for claim in kernel.claims]
+    parked = [executor for claim in kernel.home.claims for executor in claim.parked]
+    running = [claim.executor for claim in kernel.home.claims]
     assert not any(executor.inflight for executor in parked), "a parked executor has something to do"
-    everybody = [*kernel.team, *kernel.reserved, *kernel.io_team, *parked, *kernel.resting]
+    everybody = [*kernel.home.team, *kernel.home.reserved, *kernel.home.io_team, *parked, *kernel.home.resting]
     everybody += [executor for executor in running if not executor.io]
     assert len(everybody) == len(set(everybody)), "an executor is in two places"
     assert set(everybody) == set(kernel.executors.values())
-    assert not any(executor.apart for executor in kernel.team)
-    assert all(executor.apart for executor in everybody if executor not in kernel.team)
-    for claim in kernel.claims:
+    assert not any(executor.apart for executor in kernel.home.team)
+    assert all(executor.apart for executor in everybody if executor not in kernel.home.team)
+    for claim in kernel.home.claims:
         assert claim.executor.claim is claim
         assert len(claim.executor.inflight) <= 1
         if claim.demand.units:
             assert 1 + len(claim.parked) + claim.missing + claim.unparked == claim.demand.units
         assert len(claim.gpus) == claim.demand.gpus
-    for name, whole in kernel.whole.items():
-        claims = (*kernel.claims, *kernel.set_aside)
+    for name, whole in kernel.home.whole.items():
+        claims = (*kernel.home.claims, *kernel.home.set_aside)
         taken = sum(dict(claim.demand.amounts).get(name, 0.0) for claim in claims)
-        assert abs(whole - taken - kernel.free[name]) < 1e-6, f"{taken} of {whole} {name} is taken"
-        assert kernel.free[name] > -1e-6
+        assert abs(whole - taken - kernel.home.free[name]) < 1e-6, f"{taken} of {whole} {name} is taken"
+        assert kernel.home.free[name] > -1e-6
 
 
 def check_counts(tasks):

@@ -24,7 +24,7 @@ def test_short_tasks_are_fed_ahead_up_to_a_time():
         world.call(mean_s=SHORT)
     (executor,) = world.executors
     assert abs(executor.load - AHEAD_S) <= SHORT
-    assert len(world.kernel.ready) == 1000 - len(executor.inflight)
+    assert len(world.kernel.home.ready) == 1000 - len(executor.inflight)
 
 
 def test_of_an_unknown_function_one_task_is_queued_behind_another():
@@ -152,7 +152,7 @@ def test_tasks_that_were_not_sent_are_taken_back_without_asking():
     idle = world.join()
     assert world.kernel.recalls == []
     assert idle.inflight
-    world.kernel.spread()
+    world.kernel.home.spread()
     sent = world.take(busy) + world.take(idle)
     assert sorted(sent) == [task.id for task in tasks]
 

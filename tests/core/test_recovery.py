@@ -43,7 +43,7 @@ def test_tasks_of_a_dead_executor_go_to_others(world):
     queued = [world.call(mean_s=LONG) for _ in range(2)]
     dead = task.executor
     world.lose(dead, running=task.id)
-    (left,) = world.kernel.team
+    (left,) = world.kernel.home.team
     while left.inflight:
         world.done(next(iter(left.inflight.values())))
     assert [known.state for known in (task, *queued)] == [DONE] * 3
@@ -374,7 +374,7 @@ def test_the_base_of_a_commutative_group_is_made_again_for_its_members():
                     world.held(maker)
                 else:
                     world.done(task, *["x" for _ in task.writes])
-        for executor in world.kernel.team:
+        for executor in world.kernel.home.team:
             world.publish(executor)
     assert world.kernel.unfinished == 0
     assert result.current.value == "x"

@@ -55,7 +55,7 @@ class World:
             results.append(Datum(Version.output(self.data, 1, task, index)))
         task.writes = [datum.current for datum in results]
         self.kernel.submit(task, accesses)
-        self.kernel.spread()
+        self.kernel.home.spread()
         invariants.check(self.kernel)
         return (task, *results) if returns else task
 

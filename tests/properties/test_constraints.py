@@ -98,7 +98,7 @@ def test_tasks_of_all_needs_end_and_never_take_more_than_there_is(program, seed,
                 kernel = engine.kernel
                 invariants.check(kernel)
                 running = {link.running for link in engine.links.values() if link.running and not link.executor.io}
-                beside = sum(len(claim.parked) for claim in kernel.claims if claim.executor.inflight)
+                beside = sum(len(claim.parked) for claim in kernel.home.claims if claim.executor.inflight)
                 if not engine.deaths:
                     assert len(running) + beside <= workers
 
@@ -106,5 +106,5 @@ def test_tasks_of_all_needs_end_and_never_take_more_than_there_is(program, seed,
             seen = compss_wait_on(run(program))
             compss_barrier()
             kernel = session.engine.kernel
-            assert (kernel.unfinished, kernel.claims, kernel.constrained) == (0, [], {})
+            assert (kernel.unfinished, kernel.home.claims, kernel.home.constrained) == (0, [], {})
     assert seen == expected

@@ -113,7 +113,7 @@ def call(engine, number, function, *accesses, returns=1):
     task.writes = [Version.output(number, 1, task, index) for index in range(returns)]
     results = [Datum(version) for version in task.writes]
     engine.kernel.submit(task, accesses)
-    engine.kernel.spread()
+    engine.kernel.home.spread()
     send(engine)
     return (task, *results)
 

@@ -203,7 +203,7 @@ def test_executors_can_be_killed_by_hand(simulate):
 def test_a_lost_wake_up_is_an_error_with_the_state_of_the_kernel(simulate):
     session = simulate(check=False, faults=Faults(steps=0))
     future = square(2)
-    for executor in session.engine.kernel.team:
+    for executor in session.engine.kernel.home.team:
         executor.outbox.clear()
         session.engine._events.clear()
     with pytest.raises(StuckError, match=r"no event is left, but 1 tasks are unfinished \(seed 0(.|\n)*square"):

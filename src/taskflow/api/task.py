@@ -286,7 +286,7 @@ class TaskFunction:
         self._session = session
         self._path_entries = len(sys.path)
         self._variants = {}
-        special = self.priority or self.layers or self.options.time_out or record.demand or self._varied or nested
+        special = self.priority or self.layers or self.options.time_out or demand or self._varied or nested
         quick = self._plan.plain and count in (0, 1) and not returns.classes and not special
         self._quick = 1 + (count or 0) if quick else 0
 
@@ -305,7 +305,7 @@ class TaskFunction:
             policy = parse_policy(said["on_failure"], f"a call of task {self._plan.name}")
         defaults = said.get("defaults", self.options.defaults)
         if not self._varied:
-            return self._variant(session, policy, defaults, usual.demand)
+            return self._variant(session, policy, defaults, usual.needs)
         arguments = self._plan.arguments(args, kwargs)
         if not self._family:
             return self._variant(session, policy, defaults, self._demand(session, arguments))
@@ -349,6 +349,11 @@ class TaskFunction:
         self, session: runtime.Session, record: FunctionRecord, policy: OnFailure, defaults: Any, demand: Demand | None
     ) -> None:
         """Give a record what the runtime has to know besides the code, and make it known."""
+        if demand is not None and demand.nodes is not None:
+            record.requirements = demand.nodes
+            demand = demand._replace(nodes=None)
+            if demand == Demand():
+                demand = None
         record.demand = demand
         record.nested = self.options.nested or session.nesting
         if demand is not None:

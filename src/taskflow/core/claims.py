@@ -1,4 +1,4 @@
-"""Tasks that need more than one computing unit, or other things than that: what they take, and in which order.
+"""Tasks that need more than one computing unit of their node, or other things than that: what they take, and when.
 
 An executor stands for one computing unit. A task that needs several runs on one executor while others are *parked*:
 they get nothing to do. So that it does not wait for ever, executors are *reserved* for it: they get no new work, give
@@ -53,14 +53,13 @@ class Claim:
 
 
 class Claiming:
-    """The part of the kernel that serves tasks with a demand.
+    """The part of a crew that serves tasks with a demand.
 
     ``constrained``: those that are ready, in one queue for each function record and priority. ``free``: what is left
     of the node's amounts; what the node does not know is without limit. ``set_aside``: claims of tasks that wait for
     others, which have their computing units.
     """
 
-    executors: dict[int, Executor]
     team: list[Executor]
     ready: deque[Task]
     urgent: deque[Task]
@@ -84,6 +83,10 @@ class Claiming:
 
     def fill(self, executor: Executor) -> None:
         """Give an executor work (`core.placement`)."""
+        raise NotImplementedError
+
+    def _serve_soon(self) -> None:
+        """See to it that `serve` is called (`core.crew`)."""
         raise NotImplementedError
 
     def _assign(self, task: Task, executor: Executor) -> None:
@@ -155,8 +158,9 @@ class Claiming:
     # ------------------------------------------------------------------ waiting
 
     def _queue(self, task: Task) -> None:
-        """A task with a demand is ready. Whoever has called the kernel calls `serve` in the end."""
+        """A task with a demand is ready. Whoever has called the kernel calls its `serve` in the end."""
         task.state = READY
+        self._serve_soon()
         queue = self.constrained.setdefault((task.function.id, task.priority), deque())
         if queue and queue[0].id > task.id:
             queue.appendleft(task)  # it has been handed out before

@@ -27,6 +27,7 @@ from taskflow.core.graph import (
     GONE,
     HELD,
     PENDING,
+    READY,
     SEGMENT,
     WAITING,
     WATCHING,
@@ -36,7 +37,6 @@ from taskflow.core.graph import (
     Version,
     Watch,
 )
-from taskflow.core.lending import Lending
 from taskflow.core.lineage import is_lost
 from taskflow.core.placement import Executor
 from taskflow.model.errors import COMPSsException, TimeOutError
@@ -45,7 +45,11 @@ from taskflow.model.policies import OnFailure
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from taskflow.core.crew import Crew
+    from taskflow.core.dispatch import Dispatch
+
 MAX_DEATHS = 2  #: executors that may die of one task before it is reported
+MAX_LOSSES = 4  #: nodes that may be lost while they run a task before it is blamed
 
 
 class Verdict(Enum):
@@ -58,11 +62,14 @@ class Verdict(Enum):
     GROUPS_CANCELLED = "groups cancelled"
 
 
-class Failing(Lending):
+class Failing:
     """The part of the kernel that deals with tasks that fail, executors that die and results that are lost."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.executors: dict[int, Executor] = {}
+        self.publishing: dict[tuple[int, int], Version] = {}
+        self.dirty: dict[int, Executor] = {}
+        self.recalls: list[tuple[Executor, int]] = []
         self.failures: list[Failure] = []
         self.unfinished = 0
         self.failed_count = 0
@@ -73,6 +80,19 @@ class Failing(Lending):
         self.cancels: list[tuple[Executor, int]] = []
         self.cancellations: list[Failure] = []  # that the main program has not waited for yet
         self.notices: list[Watch] = []
+
+    crews: dict[int, Crew]
+    dispatch: Dispatch | None
+    door: Crew | Dispatch
+    home: Crew
+
+    def make_ready(self, task: Task) -> None:
+        """All that the task reads is there (`core.master`)."""
+        raise NotImplementedError
+
+    def serve(self) -> None:
+        """Start tasks with a demand (`core.master`)."""
+        raise NotImplementedError
 
     def _enter(self, task: Task, *, new: bool = False) -> None:
         """Count what the task misses and go on from there (`core.master`)."""
@@ -105,7 +125,7 @@ class Failing(Lending):
             return None
         executor.load -= task.cost
         if task.cancelled:
-            self._gone(task)
+            self.gone(task)
             return None
         return self._end_attempt(task, error, outputs)
 
@@ -119,7 +139,7 @@ class Failing(Lending):
         elif task.failed_attempts < policy.attempts:
             task.executor = None
             self.rerun_count += 1
-            self._requeue(task)
+            self.requeue(task)
             return Verdict.RETRIED
         elif policy is OnFailure.IGNORE:
             failure = Failure(error, task.id)
@@ -138,10 +158,11 @@ class Failing(Lending):
                     version.previous = Version.output(version.datum_id, version.number, None, 0)
                     version.previous.state, version.previous.value = made
             return Verdict.SUCCESSORS_CANCELLED
-        self._fail_anew(task, error)
+        self.fail_anew(task, error)
         return Verdict.FAILED
 
-    def _fail_anew(self, task: Task, error: BaseException) -> None:
+    def fail_anew(self, task: Task, error: BaseException) -> None:
+        """The task fails with the error, whatever its policy, and all that need its results."""
         failure = Failure(error, task.id)
         self.failures.append(failure)
         self.failed_count += 1
@@ -155,13 +176,13 @@ class Failing(Lending):
         if task is not None:
             executor.load -= task.cost
             if task.cancelled:
-                self._gone(task)
+                self.gone(task)
                 return
             task.executor = None
             for version in task.reads:
                 if version.state == HELD and version.value.executor is executor and version.key == key:
                     self.consumed(version)
-            self._requeue(task)
+            self.requeue(task)
 
     def _fail(self, task: Task, failure: Failure) -> None:
         """End the task and, one after the other, all that need its results."""
@@ -232,13 +253,14 @@ class Failing(Lending):
         for task in list(tasks):
             if not task.cancelled:
                 self._fail(task, failure)
-        self.ready = deque(task for task in self.ready if task.state < DONE)
-        self.urgent = deque(task for task in self.urgent if task.state < DONE)
         for executor in self.executors.values():
             executor.local = deque(task for task in executor.local if task.state < DONE)
-        self.ready_limit = 1
+        for crew in self.crews.values():
+            crew.forget_ended()
+        if self.dispatch is not None:
+            self.dispatch.forget_ended()
         for executor in list(self.executors.values()):
-            self.settled(executor)
+            executor.crew.settled(executor)
 
     def cancel_group(self, group: Group, error: BaseException) -> None:
         """Cancel the unfinished tasks of a group, without telling its barriers."""
@@ -250,10 +272,17 @@ class Failing(Lending):
         """Cancel every unfinished task."""
         failure = Failure(error, 0, cancelled=True)
         failure.settled = True
-        tasks = [*self.ready, *self.urgent, *self.constrained_tasks()]
+        tasks = self.waiting_tasks()
         for executor in self.executors.values():
-            tasks += [*executor.inflight.values(), *executor.local, *executor.followers]
+            tasks += [*executor.inflight.values(), *executor.followers]
         self.cancel(tasks, failure)
+
+    def waiting_tasks(self) -> list[Task]:
+        """All tasks that could run and that no executor has."""
+        tasks = [] if self.dispatch is None else self.dispatch.waiting()
+        for crew in self.crews.values():
+            tasks += crew.waiting()
+        return tasks
 
     def _withdraw(self, task: Task, executor: Executor) -> None:
         """A task handed to an executor is cancelled: take it back, or leave a stand-in until the executor reports.
@@ -285,9 +314,9 @@ class Failing(Lending):
             task = executor.inflight.pop(task_id, None)
             if task is not None:
                 executor.load -= task.cost
-                self._gone(task)
+                self.gone(task)
 
-    def _gone(self, stand_in: Task) -> None:
+    def gone(self, stand_in: Task) -> None:
         """The executor has let go of a cancelled task."""
         stand_in.state = DONE
         self.unfinished -= 1
@@ -309,12 +338,13 @@ class Failing(Lending):
     def abandon(self, error: BaseException) -> None:
         """The run is over: whatever has not ended failed with the error, so that nobody waits for it in vain."""
         while True:
-            tasks = [*self.ready, *self.urgent, *self.constrained_tasks()]
-            self.ready.clear()
-            self.urgent.clear()
-            self.constrained.clear()
+            tasks = self.waiting_tasks()
+            if self.dispatch is not None:
+                self.dispatch.clear()
+            for crew in self.crews.values():
+                crew.clear()
             for executor in self.executors.values():
-                tasks += [*executor.inflight.values(), *executor.local, *executor.followers]
+                tasks += [*executor.inflight.values(), *executor.followers]
                 executor.inflight.clear()
                 executor.local.clear()
                 executor.followers.clear()
@@ -325,16 +355,14 @@ class Failing(Lending):
 
     # ------------------------------------------------------------------ executors
 
-    def executor_joined(self, executor_id: int, *, io: bool = False) -> Executor:
-        """A new executor is ready for work; ``io``: for tasks that need no computing unit."""
-        executor = Executor(executor_id, io=io)
+    def executor_joined(self, executor_id: int, *, io: bool = False, node: int = 0) -> Executor:
+        """A new executor of the node is ready for work; ``io``: for tasks that need no computing unit."""
+        crew = self.crews[node]
+        executor = Executor(executor_id, crew, io=io)
         self.executors[executor_id] = executor
-        self._enlist(executor)
-        if self.constrained:
-            self.serve()
-        if not executor.apart:
-            self.fill(executor)
-        self._set_ready_limit()
+        crew.join(executor)
+        if self.dispatch is not None:
+            self.dispatch.settled(crew)
         return executor
 
     def executor_lost(
@@ -349,8 +377,7 @@ class Failing(Lending):
         verdict: Verdict | None = None
         executor.alive = False
         del self.executors[executor.id]
-        self._strike_off(executor)
-        self.ready_limit = 1
+        executor.crew.leave(executor)
         tasks = list(executor.inflight.values())
         executor.inflight.clear()
         executor.outbox.clear()
@@ -362,7 +389,7 @@ class Failing(Lending):
                 self._recover(version)
         for task in tasks:
             if task.cancelled:
-                self._gone(task)
+                self.gone(task)
                 continue
             if task.state != WAITING:
                 continue
@@ -370,19 +397,72 @@ class Failing(Lending):
                 verdict = self._end_fatal_attempt(task, error, outputs)
                 continue
             self.rerun_count += 1
-            self._requeue(task)
+            self.requeue(task)
         orphans = list(executor.local)
         executor.local.clear()
         executor.followers.clear()
         for task in orphans:
-            self._requeue(task)
-        if self.units:
-            self.balance()
+            self.requeue(task)
+        executor.crew.lost()
         self.serve()
-        for other in self.team:
-            if not other.inflight:  # it may have been parked for a task of the dead one
-                self.fill(other)
         return verdict
+
+    # ------------------------------------------------------------------ nodes
+
+    def node_lost(self, number: int, error: BaseException) -> None:
+        """The node is gone, with all its executors and data. Its tasks go elsewhere, and lost results are made again.
+
+        A task that was running on several nodes when they were lost fails with ``error``: it may be why.
+        """
+        crew = self.crews.pop(number, None)
+        if crew is None or self.dispatch is None:
+            return
+        crew.alive = False
+        crew.size = 0
+        tasks = crew.waiting()
+        crew.clear()
+        self.dispatch.forget(crew)
+        running: list[Task] = []
+        for executor in crew.members.values():
+            executor.alive = False
+            del self.executors[executor.id]
+            self.dirty.pop(executor.id, None)
+            inflight = list(executor.inflight.values())
+            executor.inflight.clear()
+            executor.outbox.clear()
+            executor.followers.clear()
+            for task in inflight:
+                task.executor = None
+                task.state = WAITING
+            running += inflight[:1]
+            tasks += inflight
+        for version in list(self.publishing.values()):
+            if is_lost(version):
+                self._recover(version)
+        for task in running:
+            task.losses += 1
+        for task in tasks:
+            if task.cancelled:
+                self.gone(task)
+            elif task.losses >= MAX_LOSSES and task.state < DONE:
+                self.fail_anew(task, error)
+            elif task.state == READY or (task.state == WAITING and task.executor is None):
+                self.rerun_count += 1
+                self.requeue(task)
+        self.serve()
+
+    def end_secured(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> None:
+        """The results of a task that had to be safe are."""
+        self._publish_outputs(task, outputs)
+
+    def fail_version(self, version: Version, error: BaseException) -> None:
+        """The version cannot be had."""
+        failure = Failure(error, version.producer_id)
+        self.failures.append(failure)
+        version.state = FAILED
+        version.value = failure
+        version.producer = None
+        self._arrived(version)
 
     def _end_fatal_attempt(self, task: Task, error: BaseException, outputs: Sequence[Any]) -> Verdict:
         """The executor died of the task."""
@@ -391,13 +471,13 @@ class Failing(Lending):
         task.deaths += 1
         if task.function.policy is OnFailure.RETRY:
             if task.deaths < MAX_DEATHS:
-                self._requeue(task)
+                self.requeue(task)
                 return Verdict.RETRIED
-            self._fail_anew(task, error)
+            self.fail_anew(task, error)
             return Verdict.FAILED
         return self._end_attempt(task, error, outputs)
 
-    def _requeue(self, task: Task) -> None:
+    def requeue(self, task: Task) -> None:
         """Put back a task that had been handed out (or waited for the data of an executor that died).
 
         ``missing`` counts the versions it still waits for; some that were there may have been lost meanwhile.
@@ -419,7 +499,7 @@ class Failing(Lending):
             if task.exclusive is not None and all(group.busy is task for group, _ in task.exclusive):
                 for group, _ in task.exclusive:
                     group.busy = None
-            self._make_ready(task)
+            self.make_ready(task)
 
     def _recover(self, version: Version) -> None:
         """Run the producer of a lost version again; the version is pending then, or failed."""
@@ -461,7 +541,8 @@ class Failing(Lending):
         if version.state == HELD:
             version.state = SEGMENT
             version.value = segment
-            version.producer = None
+            if self.dispatch is None or self.dispatch.is_safe(SEGMENT, segment):
+                version.producer = None
             self._arrived(version)
 
     def unpublishable(self, executor: Executor, key: tuple[int, int]) -> None:

@@ -250,6 +250,8 @@ class Task:
     durable: bool = False
     deaths: int = 0
     failed_attempts: int = 0
+    losses: int = 0  #: nodes lost while they ran it
+    absent: int = 0  #: values that are being brought to its node
     generation: int = 1
     failure: Failure | None = None
     cancelled: bool = False  #: stands for a cancelled task until its executor has let go of it

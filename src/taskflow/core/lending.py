@@ -10,36 +10,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskflow.core.placement import PREFETCH_S, Executor, Placing
+from taskflow.core.placement import Executor, Placing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from taskflow.model.functions import FunctionRecord
+    from taskflow.core.master import Master
 
 
 class Lending(Placing):
-    """The part of the kernel that keeps the computing units at work.
+    """The part of a crew that keeps the computing units at work.
 
     ``units``: how many there are; 0 until the first task calls another. ``resting``: executors that are not at work.
-    ``wanted`` is a command: so many executors are to be started.
+    ``wanted``: so many executors are to be started; those that want some are in the command `Master.wanting`.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, kernel: Master, number: int = 0) -> None:
+        super().__init__(kernel, number)
         self.units = 0
         self.wanted = 0
         self.resting: list[Executor] = []
-
-    @staticmethod
-    def calls(function: FunctionRecord) -> None:
-        """A task of the function has called others.
-
-        From now on its tasks are given to idle executors only, and nothing is queued behind them: it would have to go
-        elsewhere when they wait, and many would have begun before the first can go on.
-        """
-        function.calls = True
-        function.mean_s = PREFETCH_S
 
     def lend(self, executor: Executor) -> None:
         """The task that the executor runs waits for others."""
@@ -93,6 +83,12 @@ class Lending(Placing):
                 break
             self._take_part(min(free, key=_begun))
         self.wanted = max(0, self.units - self._at_work())
+        if self.wanted:
+            self._want()
+
+    def _want(self) -> None:
+        """Have executors started (`core.crew`)."""
+        raise NotImplementedError
 
     def _at_work(self) -> int:
         return len(self.team) + len(self.reserved) + sum(claim.demand.units for claim in self.claims)
@@ -108,7 +104,7 @@ class Lending(Placing):
             unsent, executor.outbox = executor.outbox, []
             self._take_in(executor, [task.id for task in unsent])
         for task in local:
-            self._requeue(task)
+            self.kernel.requeue(task)
         if len(executor.inflight) > 1 and not executor.lent and not executor.recalling:
             self._recall(executor, len(executor.inflight) - 1)
 

@@ -19,12 +19,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from taskflow.core.accesses import member_ended, register
+from taskflow.core.crew import Crew
+from taskflow.core.dispatch import Dispatch
 from taskflow.core.failures import Failing
 from taskflow.core.graph import (
+    ASSIGNED,
     DONE,
     FAILED,
-    FILE,
-    GONE,
     HELD,
     LINKED,
     READY,
@@ -37,15 +38,19 @@ from taskflow.core.graph import (
     Watch,
     last_good,
 )
-from taskflow.core.lineage import is_lost, retain
-from taskflow.core.placement import Executor, booked_cost
+from taskflow.core.lineage import evict, is_lost, retain
+from taskflow.core.placement import FOLLOW_LIMIT, PREFETCH_S, booked_cost
+from taskflow.model.policies import OnFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from taskflow.core.graph import AccessGroup, Datum
+    from taskflow.core.placement import Executor
+    from taskflow.core.scheduling import Scheduler
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
+    from taskflow.model.requirements import Node
 
 
 class Master(Failing):
@@ -53,10 +58,39 @@ class Master(Failing):
 
     def __init__(self) -> None:
         super().__init__()
+        self.serving: dict[int, Crew | Dispatch] = {}
+        self.wanting: dict[int, Crew] = {}
+        self.home = Crew(self)
+        self.crews = {0: self.home}
+        self.dispatch: Dispatch | None = None
+        self.door: Crew | Dispatch = self.home  # whoever takes plain tasks
+        self.freed_by: Crew | None = None  # where the task has run whose end is being entered
         self.submitted = 0
         self.unlink: list[str] = []
         self.links: list[tuple[Version, Version]] = []
         self.linked: dict[Version, Version] = {}  # those that have not been taken over
+
+    # ------------------------------------------------------------------ nodes
+
+    def node_joined(self, number: int, node: Node | None = None, *, size: int = 0) -> Crew:
+        """A node is there, and ``size`` executors of it will join. 0 is home, which is there from the beginning."""
+        if number == 0:
+            self.home.node = node
+            self.home.size = size
+            return self.home
+        if self.dispatch is None:
+            self.scatter()
+        crew = self.crews[number] = Crew(self, number, node)
+        crew.size = size
+        return crew
+
+    def scatter(self, scheduler: Scheduler | None = None) -> None:
+        """There will be several nodes."""
+        tasks = self.home.waiting()
+        self.home.clear()
+        self.dispatch = self.door = Dispatch(self, scheduler)
+        for task in tasks:
+            self.dispatch.take(task)
 
     # ------------------------------------------------------------------ submission
 
@@ -73,8 +107,8 @@ class Master(Failing):
                 version.readers += 1
             self._enter(task, new=True)
         else:
-            self._make_ready(task)
-        if self.constrained:
+            self.make_ready(task)
+        if self.serving:
             self.serve()
 
     def submit_plain(self, task: Task) -> bool:
@@ -82,10 +116,11 @@ class Master(Failing):
         self.submitted += 1
         self.unfinished += 1
         task.state = READY
-        ready = self.ready
+        door = self.door
+        ready = door.ready
         ready.append(task)
-        if len(ready) >= self.ready_limit:
-            self.spread()
+        if len(ready) >= door.ready_limit:
+            door.spread()
             return True
         return False
 
@@ -97,7 +132,7 @@ class Master(Failing):
         missing = 0
         for version in task.reads:
             state = version.state
-            if state > SEGMENT and state != FILE:  # held, failed or gone
+            if state >= SEGMENT:
                 if state != FAILED and is_lost(version):
                     self._recover(version)
                     if task.state >= DONE:
@@ -115,15 +150,64 @@ class Master(Failing):
                 version.add_waiter(task)
         task.missing = missing
         if not missing:
-            self._make_ready(task)
+            self.make_ready(task)
             return
         task.state = WAITING
-        executor = self._maker_of_missing(task)
+        executor = self.maker_of_missing(task)
         if executor is not None:
             if not executor.followers and executor.accepts(booked_cost(task.function)):
-                self._assign(task, executor)
+                executor.crew._assign(task, executor)  # noqa: SLF001
             else:
                 executor.followers.append(task)
+
+    def make_ready(self, task: Task) -> None:
+        """All that the task reads is there: it may run as soon as there is room, and nobody else has its data."""
+        if task.exclusive is not None and not self._acquire(task):
+            return
+        if self.dispatch is None:
+            self.home.take(task)
+        else:
+            self.dispatch.take(task)
+
+    def serve(self) -> None:
+        """Start tasks with a demand. To be called in the end, not from within other decisions: it changes teams."""
+        serving = self.serving
+        while serving:
+            serving.popitem()[1].serve()
+
+    def maker_of_missing(self, task: Task) -> Executor | None:
+        """The one executor on which all missing inputs of the task are being made, if there is one."""
+        if task.missing > FOLLOW_LIMIT or task.exclusive is not None or task.priority:
+            return None
+        if task.function.demand is not None:
+            return None
+        if task.function.policy is OnFailure.IGNORE:
+            return None  # see `_is_out_of_reach`
+        maker: Executor | None = None
+        for version in task.reads:
+            state = version.state
+            if not state:
+                producer = version.producer
+                if producer is None or producer.executor is None or producer.state != ASSIGNED:
+                    return None
+                executor = producer.executor
+            elif state == HELD:
+                executor = version.value.executor
+            else:
+                continue
+            if version is self.publishing.get(version.key) or (maker is not None and executor is not maker):
+                return None
+            maker = executor
+        return None if maker is None or maker.apart else maker
+
+    def request(self, version: Version) -> None:
+        """Have the executor that holds the version publish it."""
+        key = version.key
+        if key not in self.publishing:
+            self.publishing[key] = version
+            holder = version.value.executor
+            holder.publish.append(key)
+            self.dirty[holder.id] = holder
 
     @staticmethod
     def _read_instead(task: Task, cancelled: Version) -> None:
@@ -142,6 +226,7 @@ class Master(Failing):
 
     def completed_plain(self, executor: Executor, results: dict[int, Any]) -> None:
         """Tasks with at most one output ended, their values plain: the fast lane, a batch at a time."""
+        self.freed_by = executor.crew
         inflight = executor.inflight
         for task_id, value in results.items():
             task = inflight.pop(task_id, None)
@@ -172,10 +257,15 @@ class Master(Failing):
         if task is None:
             return
         executor.load -= task.cost
+        if self.dispatch is not None:
+            self.freed_by = executor.crew
+            if self.dispatch.secure(task, outputs):
+                return
         self._publish_outputs(task, outputs)
 
     def _publish_outputs(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> None:
         task.state = DONE
+        dispatch = self.dispatch
         held = False
         arrived: list[Version] = []
         links: list[tuple[Version, Version]] = []
@@ -189,7 +279,7 @@ class Master(Failing):
                 continue
             version.state = state
             version.value = value
-            if state == HELD:
+            if state == HELD or (state >= SEGMENT and dispatch is not None and not dispatch.is_safe(state, value)):
                 held = True
                 task.function.returns_held = True
             else:
@@ -239,6 +329,8 @@ class Master(Failing):
         """Let go of what an ended task used."""
         for version in task.reads:
             version.readers -= 1
+            if not version.readers and version.producer is not None and not version.exposed:
+                evict(version)
         if task.exclusive is not None:
             self._release(task)
         if held:
@@ -272,10 +364,33 @@ class Master(Failing):
             if failure is not None:
                 self._fail(task, failure)
             elif not task.missing:
-                self._make_ready(task)
+                self.make_ready(task)
 
-    def learnt(self, function: FunctionRecord, count: int, seconds: float) -> None:
-        """Tasks of the function took so long in all."""
+    @staticmethod
+    def calls(function: FunctionRecord) -> None:
+        """A task of the function has called others.
+
+        From now on its tasks are given to idle executors only, and nothing is queued behind them: it would have to go
+        elsewhere when they wait, and many would have begun before the first can go on.
+        """
+        function.calls = True
+        function.mean_s = PREFETCH_S
+
+    def lend(self, executor: Executor) -> None:
+        """The task that the executor runs waits for tasks it has called: others have its computing unit meanwhile."""
+        crew = executor.crew
+        if not crew.units:
+            crew.units = crew.size
+        crew.lend(executor)
+
+    def regain(self, executor: Executor) -> None:
+        """The task that the executor runs goes on."""
+        executor.crew.regain(executor)
+
+    def learnt(self, function: FunctionRecord, count: int, seconds: float, crew: Crew | None = None) -> None:
+        """Tasks of the function took so long in all, on the node of the crew."""
+        if crew is not None and self.dispatch is not None:
+            crew.learnt(function, count, seconds)
         function.attempts += count
         function.busy_s += seconds
         if function.calls:
@@ -324,7 +439,7 @@ class Master(Failing):
         waiting, group.queue = group.queue, deque()
         for waiter in waiting:
             if waiter.state == WAITING and not waiter.missing:
-                self._make_ready(waiter)
+                self.make_ready(waiter)
 
     # ------------------------------------------------------------------ the main program
 
@@ -351,13 +466,25 @@ class Master(Failing):
             version.value.settled = True
             good = last_good(version)
             return good is version or self.need(good)
-        if state == HELD or state == GONE:
-            if is_lost(version):
-                self._recover(version)
-                return version.state == FAILED
-            self._request(version)
+        if state >= SEGMENT and is_lost(version):
+            self._recover(version)
+            return version.state == FAILED
+        if state == HELD:
+            self.request(version)
             return False
-        return True
+        return self.dispatch is None or state < SEGMENT or self.dispatch.at_home(version)
+
+    def settled(self, executor: Executor) -> None:
+        """A batch of reports from the executor has been entered: give it more work."""
+        executor.crew.settled(executor)
+
+    def given_back(self, executor: Executor, task_ids: Iterable[int]) -> None:
+        """The executor returns tasks it has not begun (answer to a recall; ids are the last of its queue)."""
+        executor.crew.given_back(executor, task_ids)
+
+    def stalled(self, executor: Executor) -> None:
+        """The executor has been silent for long."""
+        executor.crew.stalled(executor)
 
     def watch(self, version: Version, watch: Watch) -> bool:
         """Have the watch noticed when the version has been made or failed; False if it has already."""

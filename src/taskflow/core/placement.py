@@ -1,4 +1,4 @@
-"""Where tasks run: how far ahead an executor is fed, and which executor gets a task.
+"""Where tasks run on their node: how far ahead an executor is fed, and which executor gets a task.
 
 An executor runs its queue in order. It is fed ahead by *time*: up to `AHEAD_S` seconds of booked work, so thousands of
 microsecond tasks travel in one frame while a long task is queued nowhere but where it runs. Durations are learnt per
@@ -11,13 +11,15 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from taskflow.core.claims import Claim, Claiming
-from taskflow.core.graph import ASSIGNED, FILE, HELD, READY, WAITING, Task, Version
+from taskflow.core.graph import ASSIGNED, FILE, HELD, READY, SEGMENT, WAITING, Task, Version
 from taskflow.core.lineage import MAX_GENERATION, generation_of, is_lost
 from taskflow.model.policies import OnFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from taskflow.core.crew import Crew
+    from taskflow.core.master import Master
     from taskflow.model.functions import FunctionRecord
 
 AHEAD_S = 0.005  #: seconds of booked work up to which an executor is given more
@@ -43,12 +45,13 @@ class Executor:
     """
 
     __slots__ = (
-        "alive", "apart", "claim", "drops", "followers", "id", "inflight", "io", "lent", "load", "local", "movable",
-        "outbox", "publish", "recalling", "resting",
+        "alive", "apart", "claim", "crew", "drops", "followers", "id", "inflight", "io", "lent", "load", "local",
+        "movable", "outbox", "publish", "recalling", "resting",
     )  # fmt: skip
 
-    def __init__(self, id: int, *, io: bool = False) -> None:
+    def __init__(self, id: int, crew: Crew, *, io: bool = False) -> None:
         self.id = id
+        self.crew = crew
         self.alive = True
         self.inflight: dict[int, Task] = {}
         self.outbox: list[Task] = []
@@ -75,8 +78,9 @@ class Executor:
         if queued == 0:
             return True
         if queued == 1:
-            return cost < PREFETCH_S and self.load < PREFETCH_S
-        return self.load + cost <= AHEAD_S and queued < MAX_QUEUED
+            prefetch_s = self.crew.prefetch_s
+            return cost < prefetch_s and self.load < prefetch_s
+        return self.load + cost <= self.crew.ahead_s and queued < MAX_QUEUED
 
 
 def booked_cost(function: FunctionRecord) -> float:
@@ -86,48 +90,41 @@ def booked_cost(function: FunctionRecord) -> float:
 
 
 class Placing(Claiming):
-    """The part of the kernel that hands tasks to executors.
+    """The part of a crew that hands tasks to executors.
 
-    ``ready`` and ``urgent`` (tasks with priority) wait for room. ``dirty`` and ``recalls`` are commands: see
-    `core.master`.
+    ``ready`` and ``urgent`` (tasks with priority) wait for room. ``ahead_s`` and ``prefetch_s``: as `AHEAD_S` and
+    `PREFETCH_S`, and more where messages take long.
     """
 
     units: int
 
-    def __init__(self) -> None:
+    def __init__(self, kernel: Master, number: int = 0) -> None:
         super().__init__()
-        self.executors: dict[int, Executor] = {}
+        self.number = number
+        self.kernel = kernel
+        self.ahead_s = AHEAD_S
+        self.prefetch_s = PREFETCH_S
         self.team: list[Executor] = []  # the executors, in the order they are handed tasks
         self.next_in_team = 0
         self.chunk = CHUNK_S  # seconds of work that the executor whose turn it is may still be given in a row
         self.ready_limit = 1  # so many ready tasks are worth handing out
         self.ready: deque[Task] = deque()
         self.urgent: deque[Task] = deque()
-        self.publishing: dict[tuple[int, int], Version] = {}
-        self.dirty: dict[int, Executor] = {}
-        self.recalls: list[tuple[Executor, int]] = []
+        # Commands of the whole kernel: see `core.master`.
+        self.dirty = kernel.dirty
+        self.recalls = kernel.recalls
+        self.publishing = kernel.publishing
 
-    def _acquire(self, task: Task) -> bool:
-        """Take what the task needs for itself alone (`core.master`)."""
-        raise NotImplementedError
-
-    def _requeue(self, task: Task) -> None:
-        """Put back a task that had been handed out (`core.failures`)."""
-        raise NotImplementedError
-
-    def _gone(self, stand_in: Task) -> None:
-        """The executor has let go of a cancelled task (`core.failures`)."""
-        raise NotImplementedError
-
-    def _make_ready(self, task: Task) -> None:
-        if task.exclusive is not None and not self._acquire(task):
-            return
+    def take(self, task: Task) -> None:
+        """The task is to run here as soon as there is room: all that it reads is there."""
         if task.function.demand is not None:
             self._queue(task)
             return
         task.state = READY
         if task.reads:
             home = self._home_of(task)
+            if home is not None and home.crew is not self:
+                home = None
             if home is not None and home.apart:
                 if home.claim is not None and home.claim.executor is home and not (home.inflight or home.io):
                     home.local.append(task)  # it is about to be of the team again
@@ -191,6 +188,7 @@ class Placing(Claiming):
         ready = self.ready
         inflight = executor.inflight
         outbox = executor.outbox
+        ahead_s, prefetch_s = self.ahead_s, self.prefetch_s
         spent = 0.0
         load = executor.load
         while ready:
@@ -199,9 +197,9 @@ class Placing(Claiming):
             cost = UNKNOWN_S if mean is None else mean or 1e-9
             queued = len(inflight)
             if queued > 1:
-                if load + cost > AHEAD_S or queued >= MAX_QUEUED:
+                if load + cost > ahead_s or queued >= MAX_QUEUED:
                     break
-            elif queued == 1 and (cost >= PREFETCH_S or load >= PREFETCH_S):
+            elif queued == 1 and (cost >= prefetch_s or load >= prefetch_s):
                 break
             ready.popleft()
             spent += cost
@@ -240,6 +238,7 @@ class Placing(Claiming):
                 self.fill(executor)
 
     def _assign(self, task: Task, executor: Executor) -> None:
+        dispatch = self.kernel.dispatch
         for version in task.reads:
             state = version.state
             if state == HELD:
@@ -247,7 +246,10 @@ class Placing(Claiming):
                     self._publish_first(task, executor)
                     return
             elif state > FILE or not (state or task.missing):
-                self._requeue(task)  # an input was lost or failed since the task became ready
+                self.kernel.requeue(task)  # an input was lost or failed since the task became ready
+                return
+            elif dispatch is not None and state >= SEGMENT and not dispatch.is_at(version, self.number):
+                self._bring_data(task)
                 return
         cost = booked_cost(task.function)
         task.state = ASSIGNED
@@ -265,33 +267,8 @@ class Placing(Claiming):
         for version in task.writes:
             if version is not None and version.waiters is not None:
                 for waiter in version.waiters:
-                    if waiter.state == WAITING and self._maker_of_missing(waiter) is executor:
+                    if waiter.state == WAITING and self.kernel.maker_of_missing(waiter) is executor:
                         executor.followers.append(waiter)
-
-    def _maker_of_missing(self, task: Task) -> Executor | None:
-        """The one executor on which all missing inputs of the task are being made, if there is one."""
-        if task.missing > FOLLOW_LIMIT or task.exclusive is not None or task.priority:
-            return None
-        if task.function.demand is not None:
-            return None
-        if task.function.policy is OnFailure.IGNORE:
-            return None  # see `_is_out_of_reach`
-        maker: Executor | None = None
-        for version in task.reads:
-            state = version.state
-            if not state:
-                producer = version.producer
-                if producer is None or producer.executor is None or producer.state != ASSIGNED:
-                    return None
-                executor = producer.executor
-            elif state == HELD:
-                executor = version.value.executor
-            else:
-                continue
-            if version is self.publishing.get(version.key) or (maker is not None and executor is not maker):
-                return None
-            maker = executor
-        return None if maker is None or maker.apart else maker
 
     def _is_out_of_reach(self, version: Version, task: Task, executor: Executor) -> bool:
         """Whether the held version has to be published before the task can run on the executor."""
@@ -304,22 +281,14 @@ class Placing(Claiming):
     def _publish_first(self, task: Task, executor: Executor) -> None:
         """Data the task needs are in another executor's memory: have them published, then it is ready again."""
         if any(is_lost(version) for version in task.reads):
-            self._requeue(task)
+            self.kernel.requeue(task)
             return
         task.state = WAITING
         for version in task.reads:
             if version.state == HELD and self._is_out_of_reach(version, task, executor):
-                self._request(version)
+                self.kernel.request(version)
                 task.missing += 1
                 version.add_waiter(task)
-
-    def _request(self, version: Version) -> None:
-        key = version.key
-        if key not in self.publishing:
-            self.publishing[key] = version
-            holder = version.value.executor
-            holder.publish.append(key)
-            self.dirty[holder.id] = holder
 
     def settled(self, executor: Executor) -> None:
         """A batch of reports from the executor has been entered: give it more work."""
@@ -338,6 +307,18 @@ class Placing(Claiming):
             self.spread()
         else:
             self._set_ready_limit()
+        if self.constrained:
+            self._serve_soon()
+        if self.kernel.dispatch is not None:
+            self._note_room()
+
+    def _note_room(self) -> None:
+        """Tell the dispatch that something has ended here (`core.crew`)."""
+        raise NotImplementedError
+
+    def _bring_data(self, task: Task) -> None:
+        """What the task reads is not all on this node (`core.crew`)."""
+        raise NotImplementedError
 
     def balance(self) -> None:
         """See to it that as many computing units are at work as there are (`core.lending`)."""
@@ -355,7 +336,7 @@ class Placing(Claiming):
                 self._assign(task, executor)
             elif followers:
                 task = followers[0]
-                if task.state != WAITING or self._maker_of_missing(task) is not executor:
+                if task.state != WAITING or self.kernel.maker_of_missing(task) is not executor:
                     followers.popleft()
                 elif executor.accepts(booked_cost(task.function)):
                     followers.popleft()
@@ -411,7 +392,8 @@ class Placing(Claiming):
 
     def unbalanced(self) -> bool:
         """Whether an executor has nothing to do while tasks are queued on another."""
-        idle = queued = False
+        dispatch = self.kernel.dispatch
+        idle, queued = dispatch is not None and dispatch.has_idle(), False
         for executor in self.team:
             if not executor.inflight:
                 idle = True
@@ -441,14 +423,14 @@ class Placing(Claiming):
         for task in tasks:
             executor.load -= task.cost
             if task.cancelled:
-                self._gone(task)
+                self.kernel.gone(task)
         for place, other in enumerate(self.team):
             if not other.inflight:
                 self.next_in_team = place  # or they might go back to where they came from
         for task in sorted(tasks, key=_by_id):
             if not task.cancelled:
                 task.executor = None
-                self._requeue(task)
+                self.kernel.requeue(task)
         for idle in self.team:
             if not idle.inflight:
                 self._take_ready(idle, AHEAD_S)

@@ -82,9 +82,9 @@ class Latch:
             state = versions[self.position].state
             if not state:
                 return False
-            if (state == HELD or state > FILE) and not kernel.need(versions[self.position]):
+            if state >= SEGMENT and not kernel.need(versions[self.position]):
                 for version in versions[self.position + 1 : self.position + 64]:
-                    if version.state == HELD:
+                    if version.state >= SEGMENT:
                         kernel.need(version)
                 return False
             self.position += 1
@@ -260,15 +260,18 @@ class Engine:
                 for _ in range(count):
                     self.start_executor(io=True)
 
-    def start_executor(self, *, io: bool = False) -> None:
-        """Start one executor. Called with the lock held."""
+    def start_executor(self, *, io: bool = False, node: int = 0) -> None:
+        """Start one executor of the node. Called with the lock held."""
         raise NotImplementedError
 
     def start_wanted(self) -> None:
         """Start the executors that the kernel wants. Called with the lock held."""
-        wanted, self.kernel.wanted = self.kernel.wanted, 0
-        for _ in range(wanted):
-            self.start_executor()
+        wanting = self.kernel.wanting
+        while wanting:
+            number, crew = wanting.popitem()
+            wanted, crew.wanted = crew.wanted, 0
+            for _ in range(wanted):
+                self.start_executor(node=number)
 
     def tell(self, link: Any, answers: list[Any]) -> None:
         """Answer the body that runs on an executor. Called with the lock held."""
@@ -405,7 +408,7 @@ class Engine:
         ack = 0
         if link.received > link.acknowledged:
             ack = link.acknowledged = link.received
-        return (ack, functions, drops, movable, publish, tasks, not self.kernel.ready)
+        return (ack, functions, drops, movable, publish, tasks, not self.kernel.door.ready)
 
     def _with_inputs(self, task: Task) -> tuple[Any, ...]:
         """A task whose arguments are plain values and futures: ``params`` are the places of the futures."""
@@ -517,7 +520,7 @@ class Engine:
         for stream, text in _joined(output):
             self.output(stream, text)
         for function_id, (count, seconds) in costs.items():
-            kernel.learnt(self.functions[function_id], count, seconds)
+            kernel.learnt(self.functions[function_id], count, seconds, executor.crew)
         if plain:
             kernel.completed_plain(executor, plain)
         for task_id, outputs in rich.items():

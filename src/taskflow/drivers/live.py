@@ -90,17 +90,18 @@ class LiveEngine(Engine):
         self.dying: dict[int, tuple[LiveLink, float]] = {}
         self._next_number = 0
         self._barren_deaths = 0
+        self.kernel.home.size = workers
         for _ in range(workers):
             self.start_executor()
         self.keeper = threading.Thread(target=self._keep, name="taskflow-keeper", daemon=True)
         self.keeper.start()
 
-    def start_executor(self, *, io: bool = False) -> None:
+    def start_executor(self, *, io: bool = False, node: int = 0) -> None:
         """Have an executor process started. It can be sent tasks at once."""
         number = self._next_number
         self._next_number += 1
         handle = self.node.start_executor(number)
-        executor = self.kernel.executor_joined(number, io=io)
+        executor = self.kernel.executor_joined(number, io=io, node=node)
         link = LiveLink(executor, handle)
         self.links[number] = link
         self.by_file[link.data.fileno()] = (link, "data")
@@ -181,9 +182,9 @@ class LiveEngine(Engine):
 
     def flush(self) -> None:
         """Send every outbox."""
-        if self.kernel.wanted:
+        if self.kernel.wanting:
             self.start_wanted()
-        if self.kernel.constrained:
+        if self.kernel.serving:
             self.kernel.serve()
         dirty = self.kernel.dirty
         while dirty:

@@ -95,7 +95,6 @@ class Nests:
         self._engine = engine
         self._kernel: Master = engine.kernel
         self._program = engine.program
-        self._kernel.units = self._program.workers
         self._operations: dict[str, Callable[..., None]] = {
             O_CALL: self._call, O_WAIT: self._wait, O_DROP: self._drop, O_FUNCTION: self._function, O_ROOM: self._room,
             O_LOOK: self._look, O_SESSION: self._perform, O_ABANDON: self._abandon, O_GIVEN: self._given,

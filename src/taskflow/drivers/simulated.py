@@ -215,6 +215,7 @@ class SimulatedEngine(Engine):
         self._progress: tuple[int, ...] = ()
         self._barren = 0
         self._next_number = 0
+        self.kernel.home.size = workers
         for _ in range(workers):
             self.start_executor()
 
@@ -277,9 +278,9 @@ class SimulatedEngine(Engine):
     def flush(self) -> None:
         """Send every outbox and every recall."""
         kernel = self.kernel
-        if kernel.wanted:
+        if kernel.wanting:
             self.start_wanted()
-        if kernel.constrained:
+        if kernel.serving:
             kernel.serve()
         while kernel.dirty:
             number = next(iter(kernel.dirty))
@@ -409,7 +410,7 @@ class SimulatedEngine(Engine):
             lines.append(f"  waiting: {type(latch).__name__}")
             versions = getattr(latch, "versions", ())
             lines += [f"    {version!r} made by {version.producer!r}" for version in versions[:5] if not version.state]
-        lines += [f"  ready: {task!r}" for task in (*kernel.urgent, *kernel.ready)][:6]
+        lines += [f"  ready: {task!r}" for task in kernel.waiting_tasks()][:6]
         for executor in kernel.executors.values():
             lines.append(f"  {executor!r}, recalling={executor.recalling}, outbox={executor.outbox}")
             for name, tasks in (
@@ -506,7 +507,7 @@ class SimulatedEngine(Engine):
 
     # ------------------------------------------------------------------ executors
 
-    def start_executor(self, *, io: bool = False) -> None:
+    def start_executor(self, *, io: bool = False, node: int = 0) -> None:
         """A new executor is there at once."""
         number = self._next_number
         self._next_number += 1
@@ -519,7 +520,7 @@ class SimulatedEngine(Engine):
         interpreter = kind(
             store, f"{self.run_dir}/scratch/x{number}", number=number, inline_limit=self.faults.inline_limit
         )
-        executor = self.kernel.executor_joined(number, io=io)
+        executor = self.kernel.executor_joined(number, io=io, node=node)
         self.links[number] = SimulatedLink(self, executor, interpreter)
 
     def _chance(self, probability: float) -> bool:

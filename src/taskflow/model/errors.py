@@ -50,6 +50,18 @@ class ExecutorDiedError(TaskflowError):
     """The process that ran the task died each time it was tried. The message is its death certificate."""
 
 
+class NodeLostError(TaskflowError):
+    """A node was lost: it, its agent or the network to it is gone. The message says what is known."""
+
+
+class NoNodeError(TaskflowError):
+    """No node is left that could ever run the task."""
+
+
+class TransferError(TaskflowError):
+    """Data that a task needs could not be brought to its node."""
+
+
 class FindingsError(TaskflowError):
     """The check of a run found tasks that do other things with their data than they declare."""
 

@@ -10,18 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskflow.model.parameters import Parameter
+    from taskflow.model.requirements import Requirements
 
 
 class Demand(NamedTuple):
     """What a task takes from its node while it runs.
 
     ``units``: computing units; 0 means that it runs beside the others, on an I/O executor. ``gpus``: devices, which it
-    has for itself. ``amounts``: (name of the constraint, how much) of what can be divided at will.
+    has for itself. ``amounts``: (name of the constraint, how much) of what can be divided at will. ``nodes``: what the
+    node must be like; None: any will do.
     """
 
     units: int = 1
     gpus: int = 0
     amounts: tuple[tuple[str, float], ...] = ()
+    nodes: Requirements | None = None
 
 
 class FunctionRecord:
@@ -40,15 +43,16 @@ class FunctionRecord:
     outputs are when its failure is ignored: by position or keyword of the parameter a (state, value), or a path; a list
     of (state, value) under "returns". Calls that differ in these belong to different records of one function.
     ``parameters``: what is declared of them; ``self_name``: the one that is the object of a method, or nothing.
-    ``demand``: what a task takes from the node, None for one computing unit and nothing else. ``implementations``:
+    ``demand``: what a task takes from the node, None for one computing unit and nothing else; ``requirements``: which
+    nodes will do, None for any. ``implementations``:
     other records of which one is run instead, chosen when it is about to start. ``tried``: a task of it has been
     started. ``nested``: its calls of task functions submit tasks. ``calls``: it has called some.
     """
 
     __slots__ = (
         "attempts", "busy_s", "calls", "defaults", "definition", "demand", "file", "id", "implementations", "line",
-        "mean_s", "module", "name", "nested", "parameters", "policy", "returns", "returns_held", "self_name",
-        "time_out", "tried",
+        "mean_s", "module", "name", "nested", "parameters", "policy", "requirements", "returns", "returns_held",
+        "self_name", "time_out", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -71,10 +75,18 @@ class FunctionRecord:
         self.parameters: Mapping[str, Parameter] = {}
         self.self_name = ""
         self.demand: Demand | None = None
+        self.requirements: Requirements | None = None
         self.implementations: tuple[FunctionRecord, ...] = ()
         self.tried = False
         self.nested = False
         self.calls = False
+
+    @property
+    def needs(self) -> Demand | None:
+        """The demand and the requirements in one; None if there are none."""
+        if self.requirements is None:
+            return self.demand
+        return (self.demand or Demand())._replace(nodes=self.requirements)
 
     def __repr__(self) -> str:
         return f"<function {self.id} {self.name} at {self.file}:{self.line}>"

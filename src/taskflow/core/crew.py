@@ -1,0 +1,217 @@
+"""The executors of one node, and the tasks that are to run there."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from taskflow.core.claims import ONE_UNIT
+from taskflow.core.graph import DONE, READY
+from taskflow.core.lending import Lending
+from taskflow.core.placement import booked_cost
+from taskflow.model.requirements import mismatches
+
+if TYPE_CHECKING:
+    from taskflow.core.graph import Task
+    from taskflow.core.master import Master
+    from taskflow.core.placement import Executor
+    from taskflow.model.functions import Demand, FunctionRecord
+    from taskflow.model.requirements import Node
+
+
+class Crew(Lending):
+    """One node as the kernel sees it. A run on one machine has just the crew of number 0, *home*.
+
+    ``size``: executors that there are meant to be. ``node``: what the node offers; None: whatever is asked for.
+    ``round_trip_s``: how long a message there and back takes. With several nodes (see `core.dispatch`): ``shelf``:
+    tasks that wait for room here because their data are here; ``coming``: those whose data are on their way;
+    ``full``: its executors accept nothing more for the time being.
+    """
+
+    def __init__(self, kernel: Master, number: int = 0, node: Node | None = None) -> None:
+        super().__init__(kernel, number)
+        self.node = node
+        self.alive = True
+        self.members: dict[int, Executor] = {}
+        self.size = 0
+        self.round_trip_s = 0.0
+        self.full = False
+        self.shelf: deque[Task] = deque()
+        self.coming: dict[int, Task] = {}
+        self.means: dict[int, list[float]] = {}
+        self._fitting: dict[int, bool] = {}
+
+    def __repr__(self) -> str:
+        return f"<crew {self.number} of {self.size}{'' if self.alive else ', lost'}>"
+
+    def _serve_soon(self) -> None:
+        self.kernel.serving[self.number] = self
+
+    def _want(self) -> None:
+        self.kernel.wanting[self.number] = self
+
+    def _note_room(self) -> None:
+        if self.kernel.dispatch is not None:
+            self.kernel.dispatch.settled(self)
+
+    def _bring_data(self, task: Task) -> None:
+        if self.kernel.dispatch is not None:
+            self.kernel.dispatch.stage(task, self)
+
+    def is_far(self, round_trip_s: float) -> None:
+        """Messages there and back take so long: its executors are fed further ahead."""
+        self.ahead_s += round_trip_s - self.round_trip_s
+        self.prefetch_s += 2 * (round_trip_s - self.round_trip_s)
+        self.round_trip_s = round_trip_s
+
+    # ------------------------------------------------------------------ members
+
+    def join(self, executor: Executor) -> None:
+        """The executor is ready for work."""
+        self.members[executor.id] = executor
+        self._enlist(executor)
+        if self.constrained:
+            self.serve()
+        if not executor.apart:
+            self.fill(executor)
+        self._set_ready_limit()
+
+    def leave(self, executor: Executor) -> None:
+        """The executor is dead. `lost` has to be called when its tasks have been dealt with."""
+        self.members.pop(executor.id, None)
+        self._strike_off(executor)
+        self.ready_limit = 1
+
+    def lost(self) -> None:
+        """The tasks of an executor that died have gone elsewhere."""
+        if self.units:
+            self.balance()
+        self.serve()
+        for other in self.team:
+            if not other.inflight:  # it may have been parked for a task of the dead one
+                self.fill(other)
+
+    # ------------------------------------------------------------------ what has been learnt
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        return "" if self.node is None else self.node.name
+
+    def learnt(self, function: FunctionRecord, count: int, seconds: float) -> None:
+        """Tasks of the function took so long here in all."""
+        means = self.means.setdefault(function.id, [0, 0.0])
+        means[0] += count
+        means[1] += seconds
+
+    def duration_s(self, function: FunctionRecord) -> float:
+        """How long a task of the function takes here, as far as is known."""
+        count, seconds = self.means.get(function.id, (0, 0.0))
+        return seconds / count if count else booked_cost(function)
+
+    # ------------------------------------------------------------------ what fits here
+
+    def fits(self, function: FunctionRecord) -> bool:
+        """Whether tasks of the function can ever run on this node."""
+        known = self._fitting.get(function.id)
+        if known is None:
+            records = function.implementations or (function,)
+            known = self._fitting[function.id] = any(self._fits(record) for record in records)
+        return known
+
+    def _fits(self, function: FunctionRecord) -> bool:
+        requirements = function.requirements
+        demand = function.demand
+        if not self.size:
+            return False
+        if demand is not None and demand.units > self.size:
+            return False
+        if requirements is None or self.node is None:
+            return True
+        if requirements.is_local and self.number:
+            return False
+        return not mismatches(requirements, self.node)
+
+    def vacancy(self) -> int:
+        """How many executors have nothing to do and nothing coming."""
+        idle = 0
+        for executor in self.team:
+            if not executor.inflight:
+                idle += 1
+        return idle - len(self.coming)
+
+    def has_enough_coming(self) -> bool:
+        """Whether the data of so many tasks are on their way that those of more had better wait."""
+        return len(self.coming) >= 2 * self.size
+
+    def is_full(self) -> bool:
+        """Whether nothing more can be given to it for the time being."""
+        return bool(self.ready) or self.has_enough_coming()
+
+    def could_start(self, demand: Demand) -> bool:
+        """Whether a task with this demand could begin at once."""
+        if self.constrained or self._lacking(demand):
+            return False
+        if not demand.units:
+            return any(not executor.inflight for executor in self.io_team)
+        return self.vacancy() >= demand.units
+
+    # ------------------------------------------------------------------ for other nodes
+
+    def surrender(self, other: Crew) -> Task | None:
+        """A task that waits here for its turn, and that the other crew could start at once."""
+        if self.ready:
+            return self.ready.pop()
+        for key, queue in self.constrained.items():
+            task = queue[0]
+            if (
+                task.state == READY
+                and other.fits(task.function)
+                and other.could_start(task.function.demand or ONE_UNIT)
+            ):
+                queue.popleft()
+                if not queue:
+                    del self.constrained[key]
+                self._serve_soon()  # what was reserved for it is free
+                return task
+        return None
+
+    def relieve(self, load_s: float) -> bool:
+        """Have tasks given back that are queued on an executor with so many seconds of work; whether there are any."""
+        busiest: Executor | None = None
+        for executor in self.team:
+            if executor.local:
+                self.kernel.requeue(executor.local.pop())
+                return True
+            waits = len(executor.inflight) > 1 and executor.load > load_s and not executor.recalling
+            if waits and (busiest is None or executor.load > busiest.load):
+                busiest = executor
+        if busiest is None:
+            return False
+        self._take_back(busiest)
+        return True
+
+    # ------------------------------------------------------------------ tasks
+
+    def waiting(self) -> list[Task]:
+        """All tasks given to this node that no executor has."""
+        tasks = [*self.ready, *self.urgent, *self.constrained_tasks(), *self.shelf, *self.coming.values()]
+        for executor in self.members.values():
+            tasks += executor.local
+        return tasks
+
+    def forget_ended(self) -> None:
+        """Take tasks that have been cancelled out of the queues."""
+        for queue in (self.ready, self.urgent, self.shelf):
+            if queue:
+                kept = [task for task in queue if task.state < DONE]
+                queue.clear()
+                queue.extend(kept)
+        self.ready_limit = 1
+
+    def clear(self) -> None:
+        """Forget all tasks."""
+        for queue in (self.ready, self.urgent, self.shelf):
+            queue.clear()
+        self.constrained.clear()
+        self.coming.clear()

@@ -1,0 +1,737 @@
+"""Which node a task runs on, and when the data that it reads are brought there. Used as soon as there are several.
+
+A task that is ready is given to the crew of a node (`give`). What it reads has to be *at* the node: if something is
+not, the task waits there for it (`stage`), while the executors of the node work on others. Nodes are given tasks as
+long as their executors accept them; what no node has room for waits here:
+
+``ready``     tasks that can run anywhere, and that no data draw to some node
+shelves       (of crews) tasks that are drawn to a node by their data, or by what ran there before
+kinds         tasks with a demand or requirements, a queue for each task function
+``urgent``    tasks with priority
+
+Nothing here takes longer the more nodes there are: crews that could take something are kept in dictionaries, and are
+struck off them when it turns out that they cannot. Transfers: a node sends to few others at a time, so that data that
+many need spread over ever more senders, as in a tree.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from taskflow.core.graph import DONE, FILE, HELD, READY, SEGMENT, Task, Version
+from taskflow.core.placement import BALANCE_S, SPREAD_EVERY, booked_cost
+from taskflow.core.scheduling import Scheduler
+from taskflow.model.errors import NoNodeError, TransferError
+from taskflow.model.functions import Demand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskflow.core.crew import Crew
+    from taskflow.core.master import Master
+    from taskflow.model.functions import FunctionRecord
+
+DRAWING_BYTES = 65536  #: data smaller than this draw a task nowhere
+MANY_PLACES = 16  #: data in more places than this draw it nowhere either
+SEND_TO = 2  #: nodes that one node sends large data to at a time
+SEND_SMALL_TO = 16  #: and data smaller than `SMALL_BYTES`
+SMALL_BYTES = 1 << 20
+BYTES_PER_S = 500e6  #: what a transfer is reckoned with until some have been seen
+FEED = 32  #: tasks for each executor that a crew is given at a time
+LOOK_AT = 4  #: crews that one without work looks at for something to take over
+MAX_TRANSFER_FAILURES = 4  #: of one value to one node, before the tasks that need it there go elsewhere
+ONE_UNIT = Demand()
+
+
+class Kind:
+    """The tasks of one function that cannot run just anywhere. ``able``: crews that may be able to start one now."""
+
+    __slots__ = ("able", "function", "last", "queue")
+
+    def __init__(self, function: FunctionRecord) -> None:
+        self.function = function
+        self.queue: deque[Task] = deque()
+        self.able: dict[int, Crew] = {}
+        self.last: Crew | None = None  # one that has ended something since, and may reserve executors for the first
+
+    def head(self) -> Task | None:
+        """The first task that still waits."""
+        queue = self.queue
+        while queue and queue[0].state != READY:
+            queue.popleft()
+        return queue[0] if queue else None
+
+
+class Securing:
+    """A task that has ended, and whose results are being brought home before that counts."""
+
+    __slots__ = ("missing", "outputs", "task")
+
+    def __init__(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> None:
+        self.task = task
+        self.outputs = outputs
+        self.missing = 0
+
+
+class Dispatch:
+    """The part of the kernel that knows several nodes.
+
+    ``transfers`` is a command: (value, number of the node to bring it to, number of the node that has it).
+    ``expecting``: nodes may join yet, so that a task that fits nowhere now waits for them.
+    """
+
+    def __init__(self, kernel: Master, scheduler: Scheduler | None = None) -> None:
+        self.kernel = kernel
+        self.scheduler = scheduler or Scheduler()
+        self.transfers: list[tuple[Any, int, int]] = []
+        self.expecting = True
+        self.ready: deque[Task] = deque()
+        self.ready_limit = 1
+        self.urgent: deque[Task] = deque()
+        self.kinds: dict[tuple[int, bool], Kind] = {}
+        self.vacant: dict[int, Crew] = {}  # with an executor that has nothing to do
+        self.open: dict[int, Crew] = {}  # others that accept more
+        self.shelved: dict[int, Crew] = {}  # with something on their shelf
+        self.bytes_per_s = BYTES_PER_S
+        self._sending: dict[int, int] = {}
+        self._moving: dict[tuple[Any, int], int] = {}  # (value, target): source, or -1 while no source is free
+        self._awaiting: dict[tuple[Any, int], list[Task]] = {}
+        self._queued: deque[tuple[Any, int]] = deque()
+        self._securing: dict[Any, list[Version | Securing]] = {}
+        self._failures: dict[tuple[Any, int], int] = {}
+        self._refused: dict[tuple[Any, int], set[int]] = {}  # sources from which there is no way
+        self._stored: dict[int, weakref.WeakSet[Any]] = {}  # values by node
+        for crew in kernel.crews.values():
+            self.settled(crew)
+
+    # ------------------------------------------------------------------ tasks that are ready
+
+    def take(self, task: Task) -> None:
+        """The task is ready: all that it reads has been made."""
+        task.state = READY
+        function = task.function
+        scheduler = self.scheduler
+        if function.demand is not None or function.requirements is not None or scheduler.plan is not None:
+            self._queue(task)
+            return
+        if task.priority:
+            self.urgent.append(task)
+            self._serve_soon()
+            return
+        crew = self._drawn_to(task)
+        if crew is not None:
+            if not (crew.full or crew.shelf):
+                self.give(task, crew)
+                return
+            if scheduler.successors:
+                crew.shelf.appendleft(task)
+            else:
+                crew.shelf.append(task)
+            self.shelved[crew.number] = crew
+            if self.vacant:
+                self._serve_soon()  # somebody has nothing to do, and may take it over
+            return
+        if task.parent:
+            self.ready.appendleft(task)
+        else:
+            self.ready.append(task)
+        if len(self.ready) >= self.ready_limit:
+            self.spread()
+
+    def _serve_soon(self) -> None:
+        self.kernel.serving[-1] = self
+
+    def _queue(self, task: Task) -> None:
+        key = (task.function.id, task.priority)
+        kind = self.kinds.get(key)
+        if kind is None:
+            kind = self.kinds[key] = Kind(task.function)
+            kind.able = {crew.number: crew for crew in self.kernel.crews.values() if crew.fits(task.function)}
+        if kind.queue and kind.queue[0].id > task.id:
+            kind.queue.appendleft(task)
+        else:
+            kind.queue.append(task)
+        self._serve_soon()
+
+    def _drawn_to(self, task: Task) -> Crew | None:
+        """The crew whose node has most of what the task reads, or has just made the last of it."""
+        scheduler = self.scheduler
+        if scheduler.lookahead:
+            return self._soonest(task)
+        if scheduler.locality and task.reads:
+            weights: dict[int, float] = {}
+            for version in task.reads:
+                for number, nbytes in places_of(version):
+                    weights[number] = weights.get(number, 0.0) + nbytes
+            best: Crew | None = None
+            most = float(DRAWING_BYTES)
+            for number, weight in weights.items():
+                crew = self.kernel.crews.get(number)
+                if weight >= most and crew is not None and crew.size:
+                    most, best = weight, crew
+            if best is not None:
+                return best
+        if scheduler.successors and task.reads:
+            crew = self.kernel.freed_by
+            if crew is not None and crew.alive and crew.size:
+                return crew
+        return None
+
+    def _soonest(self, task: Task) -> Crew | None:
+        """Where the task will probably end first: when there is room, its data are there, and it has run."""
+        crews: dict[int, Crew] = dict(itertools.islice(self.vacant.items(), LOOK_AT))
+        crews |= dict(itertools.islice(self.open.items(), LOOK_AT))
+        sizes: list[tuple[float, dict[int, float]]] = []
+        for version in task.reads:
+            where = dict(places_of(version))
+            if where:
+                sizes.append((max(where.values()), where))
+                for number in where:
+                    if number in self.kernel.crews:
+                        crews[number] = self.kernel.crews[number]
+        best: Crew | None = None
+        soonest = 0.0
+        for crew in crews.values():
+            if not crew.size:
+                continue
+            moved = sum(nbytes for nbytes, where in sizes if crew.number not in where)
+            until = self.wait_s(crew) + moved / self.bytes_per_s + crew.duration_s(task.function)
+            if best is None or until < soonest:
+                best, soonest = crew, until
+        return best
+
+    def wait_s(self, crew: Crew) -> float:
+        """Seconds until a task given to the crew now would begin, as far as can be known."""
+        if crew.vacancy() > 0:
+            return 0.0
+        load = sum([executor.load for executor in crew.team])
+        load += sum([booked_cost(task.function) for task in itertools.islice(crew.shelf, 64)])
+        return load / max(1, crew.size)
+
+    # ------------------------------------------------------------------ handing out
+
+    def give(self, task: Task, crew: Crew) -> None:
+        """Have the crew run the task, now or once its data are there."""
+        for version in task.reads:
+            if version.state >= SEGMENT and version.state != HELD and not self.is_at(version, crew.number):
+                self.stage(task, crew)
+                break
+        else:
+            self._enter(task, crew)
+        self._note_room(crew)
+
+    @staticmethod
+    def _enter(task: Task, crew: Crew) -> None:
+        crew.take(task)
+        if crew.ready:
+            crew.spread()
+            crew.full = crew.is_full()
+
+    def spread(self) -> None:
+        """Hand the tasks that can run anywhere to crews: to those without work first."""
+        ready = self.ready
+        while ready:
+            crew = next(iter(self.vacant.values()), None) or next(iter(self.open.values()), None)
+            if crew is None:
+                self.ready_limit = 1 << 60  # all are full: what is settled takes the rest
+                return
+            self._feed(crew)
+            self._note_room(crew)
+        self.ready_limit = 1 if self.vacant else SPREAD_EVERY
+
+    def _feed(self, crew: Crew) -> None:
+        """Give the crew a number of tasks; those that its executors do not accept are ours again."""
+        ready = self.ready
+        count = crew.vacancy()
+        if count <= 0:
+            count = FEED * len(crew.team)
+        for _ in range(min(count, len(ready))):
+            if crew.has_enough_coming():
+                break
+            task = ready.pop() if self.scheduler.lifo else ready.popleft()
+            if task.state != READY:
+                continue  # cancelled
+            if task.reads and any(
+                version.state >= SEGMENT and version.state != HELD and not self.is_at(version, crew.number)
+                for version in task.reads
+            ):
+                self.stage(task, crew)
+            else:
+                crew.take(task)
+        crew.spread()
+        left = crew.ready
+        crew.full = crew.is_full()
+        if left:
+            if self.scheduler.lifo:
+                ready.extend(reversed(left))
+            else:
+                ready.extendleft(reversed(left))
+            left.clear()
+
+    def _note_room(self, crew: Crew) -> None:
+        """Keep the books of who could be given more. Crews take turns, so it goes to their end."""
+        number = crew.number
+        self.vacant.pop(number, None)
+        self.open.pop(number, None)
+        if not crew.alive or not crew.team:
+            return
+        if crew.vacancy() > 0:
+            self.vacant[number] = crew
+        elif not crew.full:
+            self.open[number] = crew
+
+    def settled(self, crew: Crew) -> None:
+        """Something has ended on the crew's node: it may have room."""
+        if not crew.alive:
+            return
+        crew.full = crew.is_full()
+        for kind in self.kinds.values():
+            if crew.fits(kind.function):
+                kind.able[crew.number] = crew
+                kind.last = crew
+                if kind.queue:
+                    self._serve_soon()
+        while self.urgent and self._has_room(crew):
+            task = self.urgent.popleft()
+            if task.state == READY:
+                self.give(task, crew)
+        while crew.shelf and self._has_room(crew):
+            task = crew.shelf.popleft()
+            if task.state == READY:
+                self.give(task, crew)
+        if not crew.shelf:
+            self.shelved.pop(crew.number, None)
+        if self.ready and not crew.full:
+            self._feed(crew)
+        self._note_room(crew)
+        if crew.number in self.vacant:
+            self._find_work(crew)
+        if not self.ready:
+            self.ready_limit = 1 if self.vacant else SPREAD_EVERY
+
+    @staticmethod
+    def _has_room(crew: Crew) -> bool:
+        return bool(crew.team) and not crew.full
+
+    def serve(self) -> None:
+        """Start tasks of certain kinds where they can be started. Not called from within other decisions."""
+        for kind in sorted(self.kinds.values(), key=_by_head):
+            while (head := kind.head()) is not None:
+                crew = self._able(kind, head)
+                if crew is None:
+                    break
+                kind.queue.popleft()
+                self.give(head, crew)
+                crew.serve()
+        while self.urgent:
+            crew = next(iter(self.vacant.values()), None) or next(iter(self.open.values()), None)
+            if crew is None:
+                break
+            task = self.urgent.popleft()
+            if task.state == READY:
+                self.give(task, crew)
+        for crew in list(itertools.islice(self.vacant.values(), LOOK_AT)):
+            self._find_work(crew)
+        if not self.expecting:
+            self._give_up()
+
+    def _able(self, kind: Kind, task: Task) -> Crew | None:
+        """A crew that can start the task now, or else one that has room for it to wait."""
+        planned = self.scheduler.node_for(task.id)
+        if planned is not None:
+            crew = next((crew for crew in self.kernel.crews.values() if crew.name == planned), None)
+            return crew if crew is not None and crew.fits(kind.function) else None
+        demand = kind.function.demand or ONE_UNIT
+        crew = self._drawn_to(task) if task.reads else None
+        if crew is not None and crew.fits(kind.function) and crew.could_start(demand):
+            return crew
+        able = kind.able
+        while able:
+            number, crew = next(iter(able.items()))
+            del able[number]
+            if crew.alive and crew.could_start(demand):
+                able[number] = crew  # at the end: they take turns
+                return crew
+        # Nobody can start it at once. One has executors reserved for it, or plain tasks would always be ahead of it.
+        last, kind.last = kind.last, None
+        if last is not None and last.alive and not last.constrained and not last.coming:
+            return last
+        return None
+
+    # ------------------------------------------------------------------ balance
+
+    def has_idle(self) -> bool:
+        """Whether some node has an executor without work."""
+        return bool(self.vacant)
+
+    def _find_work(self, crew: Crew) -> None:
+        """The crew has executors without work: let it take over what waits for others."""
+        for other in list(itertools.islice(self.shelved.values(), LOOK_AT)):
+            while other.shelf and other is not crew and crew.vacancy() > 0:
+                task = other.shelf[-1]
+                if task.state == READY and not self._worth_moving(task, other, crew):
+                    break
+                other.shelf.pop()
+                if task.state == READY:
+                    self.give(task, crew)
+            if not other.shelf:
+                self.shelved.pop(other.number, None)
+        if crew.vacancy() <= 0:
+            return
+        for other in self._neighbours(crew):
+            surrendered = other.surrender(crew)
+            if surrendered is not None:
+                self.give(surrendered, crew)
+                crew.serve()
+                return
+            if other.relieve(BALANCE_S + 2 * max(crew.round_trip_s, other.round_trip_s)):
+                return
+
+    def _neighbours(self, crew: Crew) -> Iterator[Crew]:
+        """A few others, others each time."""
+        crews = self.kernel.crews
+        for _ in range(min(LOOK_AT, len(crews) - 1)):
+            number, other = next(iter(crews.items()))
+            del crews[number]
+            crews[number] = other  # at the end
+            if other is not crew:
+                yield other
+
+    def _worth_moving(self, task: Task, home: Crew, crew: Crew) -> bool:
+        """Whether the task would begin sooner on the crew although its data have to be brought there."""
+        nbytes = 0.0
+        for version in task.reads:
+            where = dict(places_of(version))
+            if where and crew.number not in where:
+                nbytes += max(where.values())
+        return nbytes / self.bytes_per_s + crew.round_trip_s < self.wait_s(home)
+
+    # ------------------------------------------------------------------ data
+
+    @staticmethod
+    def is_at(version: Version, number: int) -> bool:
+        """Whether the node has the version, which is stored somewhere."""
+        at = getattr(version.value, "at", None)
+        return number == 0 if at is None else at(number)
+
+    def is_safe(self, state: int, value: Any) -> bool:
+        """Whether a result with this state and value cannot be lost with a node; keep in mind where it is."""
+        if state != SEGMENT and state != FILE:
+            return True
+        for number in getattr(value, "places", ()):
+            if number:
+                self._stored.setdefault(number, weakref.WeakSet()).add(value)
+        at = getattr(value, "at", None)
+        return at is None or at(0)
+
+    def at_home(self, version: Version) -> bool:
+        """Whether the main program can read the version, which is stored somewhere; if not, it is brought."""
+        if self.is_at(version, 0):
+            version.producer = None
+            return True
+        self._securing.setdefault(version.value, []).append(version)
+        self.fetch(version.value, 0)
+        return False
+
+    def stage(self, task: Task, crew: Crew) -> None:
+        """Bring what the task reads to the node of the crew; it is given to the crew then."""
+        absent = 0
+        task.state = READY
+        for version in task.reads:
+            state = version.state
+            if state < SEGMENT or state == HELD or self.is_at(version, crew.number):
+                continue
+            if state > FILE or version.value.lost:
+                self.kernel.requeue(task)
+                return
+            key = (version.value, crew.number)
+            waiting = self._awaiting.setdefault(key, [])
+            if task in waiting:
+                continue
+            waiting.append(task)
+            absent += 1
+            self.fetch(*key)
+        task.absent = absent
+        crew.coming[task.id] = task
+
+    def fetch(self, value: Any, target: int) -> None:
+        """Have the value brought to the node."""
+        key = (value, target)
+        if key in self._moving:
+            return
+        source = self._source(value, target)
+        if source is None:
+            self._moving[key] = -1
+            self._queued.append(key)
+            return
+        self._begin(key, source)
+
+    def _begin(self, key: tuple[Any, int], source: int) -> None:
+        self._moving[key] = source
+        self._sending[source] = self._sending.get(source, 0) + 1
+        self.transfers.append((*key, source))
+
+    def _source(self, value: Any, target: int) -> int | None:
+        """The node to get the value from: the one that sends least. None: all are busy."""
+        limit = SEND_SMALL_TO if value.nbytes < SMALL_BYTES else SEND_TO
+        refused = self._refused.get((value, target), ())
+        best: int | None = None
+        least = limit
+        for number in value.places:
+            sending = self._sending.get(number, 0)
+            if sending < least and number not in refused and number in self.kernel.crews:
+                best, least = number, sending
+                if not sending:
+                    break
+        return best
+
+    def arrived(self, value: Any, target: int) -> None:
+        """The value is at the node now."""
+        key = (value, target)
+        self._end(key)
+        self._failures.pop(key, None)
+        self._refused.pop(key, None)
+        if target not in self.kernel.crews:
+            return
+        value.places.add(target)
+        if target:
+            self._stored.setdefault(target, weakref.WeakSet()).add(value)
+        else:
+            self._secured(value)
+        crew = self.kernel.crews[target]
+        for task in self._awaiting.pop(key, ()):
+            if crew.coming.get(task.id) is not task:
+                continue
+            task.absent -= 1
+            if not task.absent:
+                del crew.coming[task.id]
+                if task.state == READY:
+                    self._enter(task, crew)
+        self._serve_soon()
+        self._send_queued()
+        self.settled(crew)
+
+    def _end(self, key: tuple[Any, int]) -> None:
+        source = self._moving.pop(key, -1)
+        if source in self._sending:
+            self._sending[source] -= 1
+            if not self._sending[source]:
+                del self._sending[source]
+
+    def _send_queued(self) -> None:
+        for _ in range(len(self._queued)):
+            key = self._queued.popleft()
+            if self._moving.get(key) != -1:
+                continue
+            source = self._source(*key)
+            if source is None:
+                self._queued.append(key)
+            else:
+                self._begin(key, source)
+
+    def transfer_failed(self, value: Any, target: int, source: int, why: str, *, at_source: bool = False) -> None:
+        """The value could not be brought to the node. ``at_source``: the source does not have it (any more)."""
+        key = (value, target)
+        if self._moving.get(key) != source:
+            return
+        self._end(key)
+        if at_source:
+            value.places.discard(source)
+        else:
+            self._failures[key] = self._failures.get(key, 0) + 1
+            if target and source and 0 in self.kernel.crews:
+                self._refused.setdefault(key, set()).add(source)  # there may be no way between the two: try others
+        waiting = self._awaiting.get(key, [])
+        if not value.places or target not in self.kernel.crews:
+            self._send_back(key)
+        elif self._failures.get(key, 0) >= MAX_TRANSFER_FAILURES:
+            self._failures.pop(key, None)
+            self._refused.pop(key, None)
+            error = TransferError(why)
+            self._awaiting.pop(key, None)
+            for task in waiting:
+                self.kernel.crews[target].coming.pop(task.id, None)
+                if task.state == READY:
+                    self.kernel.fail_anew(task, error)
+            self._fail_securing(value, error, target)
+        elif self._all_refused(key):
+            self.fetch(value, 0)  # by way of home
+            self._moving[key] = -1
+            self._queued.append(key)
+        else:
+            self.fetch(value, target)
+        self._send_queued()
+
+    def _all_refused(self, key: tuple[Any, int]) -> bool:
+        refused = self._refused.get(key, set())
+        return bool(refused) and all(number in refused for number in key[0].places)
+
+    def _send_back(self, key: tuple[Any, int]) -> None:
+        """The value is lost, or the node is: the tasks that wait for it there begin anew."""
+        crew = self.kernel.crews.get(key[1])
+        self._moving.pop(key, None)
+        for task in self._awaiting.pop(key, ()):
+            if crew is not None and crew.coming.pop(task.id, None) is None:
+                continue
+            if task.state == READY:
+                self.kernel.requeue(task)
+        if not key[0].places:
+            self._lose(key[0])
+
+    # ------------------------------------------------------------------ results that must not be lost
+
+    def secure(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> bool:
+        """See to it that the results of a task that must be safe are: True if its end is not to be entered yet.
+
+        Members of groups are not over before what they have written is at home: nobody could make it again.
+        """
+        if not task.durable:
+            return False
+        if not any(version is not None and version.group is not None for version in task.writes):
+            self._bring_home_later(task, outputs)
+            return False
+        securing = Securing(task, outputs)
+        for version, (state, value) in zip(task.writes, outputs, strict=True):
+            if version is None:
+                continue
+            if not self.is_safe(state, value):
+                securing.missing += 1
+                self._securing.setdefault(value, []).append(securing)
+                self.fetch(value, 0)
+        return securing.missing > 0
+
+    def _bring_home_later(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> None:
+        for version, (state, value) in zip(task.writes, outputs, strict=True):
+            if version is not None and not self.is_safe(state, value):
+                self._securing.setdefault(value, []).append(version)
+                self.fetch(value, 0)
+
+    def _secured(self, value: Any) -> None:
+        for waiting in self._securing.pop(value, ()):
+            if isinstance(waiting, Version):
+                if waiting.value is value:
+                    waiting.producer = None
+                continue
+            waiting.missing -= 1
+            if not waiting.missing and waiting.task.state < DONE:
+                self.kernel.end_secured(waiting.task, waiting.outputs)
+
+    def _lose(self, value: Any) -> None:
+        """No node has the value any more."""
+        for waiting in self._securing.pop(value, ()):
+            if not isinstance(waiting, Version) and waiting.task.state < DONE and waiting.missing > 0:
+                waiting.missing = -1
+                waiting.task.executor = None
+                self.kernel.requeue(waiting.task)
+
+    def _fail_securing(self, value: Any, error: TransferError, target: int) -> None:
+        if target:
+            return
+        for waiting in self._securing.pop(value, ()):
+            if isinstance(waiting, Version):
+                self.kernel.fail_version(waiting, error)
+            elif waiting.task.state < DONE:
+                self.kernel.fail_anew(waiting.task, error)
+
+    # ------------------------------------------------------------------ nodes that are lost
+
+    def forget(self, crew: Crew) -> None:
+        """The node is lost: its data are gone, and nothing is to be given to it. Its tasks are dealt with elsewhere."""
+        number = crew.number
+        for books in (self.vacant, self.open, self.shelved):
+            books.pop(number, None)
+        for kind in self.kinds.values():
+            kind.able.pop(number, None)
+            if kind.last is crew:
+                kind.last = None
+        self._sending.pop(number, None)
+        self.transfers[:] = [transfer for transfer in self.transfers if number not in transfer[1:]]
+        lost = [value for value in self._stored.pop(number, ()) if number in value.places]
+        for value in lost:
+            value.places.discard(number)
+        for key, source in list(self._moving.items()):
+            if key[1] == number:
+                self._end(key)
+                self._awaiting.pop(key, None)
+            elif source == number:
+                del self._moving[key]
+                if key[0].places:
+                    self.fetch(*key)
+                else:
+                    self._send_back(key)
+            elif source == -1 and not key[0].places:
+                self._send_back(key)
+        for value in lost:
+            if not value.places:
+                self._lose(value)
+        self._send_queued()
+
+    def _give_up(self) -> None:
+        """No more nodes will come: tasks that fit none of those that are left fail."""
+        crews = self.kernel.crews.values()
+        for kind in self.kinds.values():
+            if kind.queue and not any(crew.fits(kind.function) for crew in crews):
+                tasks, kind.queue = kind.queue, deque()
+                self._fail_all(tasks)
+        if (self.ready or self.urgent) and not any(crew.size for crew in crews):
+            tasks = deque([*self.urgent, *self.ready])
+            self.ready.clear()
+            self.urgent.clear()
+            self._fail_all(tasks)
+
+    def _fail_all(self, tasks: deque[Task]) -> None:
+        left = sum(1 for crew in self.kernel.crews.values() if crew.size)
+        what = "no node is left" if not left else f"none of the {left} nodes that are left satisfies its constraints"
+        for task in tasks:
+            if task.state == READY:
+                where = f"task {task.id} {task.function.name}, called at {task.location}"
+                self.kernel.fail_anew(task, NoNodeError(f"{where}, cannot run: {what}"))
+
+    # ------------------------------------------------------------------ all tasks
+
+    def waiting(self) -> list[Task]:
+        """All tasks that wait here."""
+        tasks = [*self.ready, *self.urgent]
+        for kind in self.kinds.values():
+            tasks += kind.queue
+        for held in self._securing.values():
+            tasks += [waiting.task for waiting in held if isinstance(waiting, Securing)]
+        return tasks
+
+    def forget_ended(self) -> None:
+        """Take tasks that have been cancelled out of the queues."""
+        for queue in (self.ready, self.urgent):
+            kept = [task for task in queue if task.state < DONE]
+            queue.clear()
+            queue.extend(kept)
+        self.ready_limit = 1
+
+    def clear(self) -> None:
+        """Forget all tasks."""
+        self.ready.clear()
+        self.urgent.clear()
+        self.kinds.clear()
+        self._securing.clear()
+        self._awaiting.clear()
+
+
+def places_of(version: Version) -> Iterator[tuple[int, float]]:
+    """(number of a node, bytes) for each place that a stored version is in; nothing if these are too many."""
+    state = version.state
+    value = version.value
+    if state == HELD:
+        yield value.executor.crew.number, value.nbytes
+    elif state == SEGMENT or state == FILE:
+        places = getattr(value, "places", None)
+        if places is not None and len(places) <= MANY_PLACES:
+            nbytes = value.nbytes
+            for number in places:
+                yield number, nbytes
+
+
+def _by_head(kind: Kind) -> tuple[bool, int]:
+    task = kind.head()
+    return (True, 0) if task is None else (not task.priority, task.id)
