@@ -59,6 +59,33 @@ class NodeSetup:
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """An element of one of the user's files as it stands there, with its line: what is read for later use."""
+
+    name: str
+    line: int
+    attributes: dict[str, str]
+    text: str = ""
+    parts: tuple[Part, ...] = ()
+
+    def all(self, name: str) -> list[Part]:
+        """The elements of that name in it."""
+        return [part for part in self.parts if part.name == name]
+
+    def find(self, *path: str) -> Part | None:
+        """The first element down the path, None if there is none."""
+        found: Part | None = self
+        for name in path:
+            found = next((part for part in found.parts if part.name == name), None) if found is not None else None
+        return found
+
+    def value(self, *path: str) -> str:
+        """The text of the first element down the path, "" if there is none."""
+        found = self.find(*path)
+        return "" if found is None else found.text
+
+
+@dataclasses.dataclass(frozen=True)
 class HttpService:
     """A web server whose services tasks call. ``limit_of_tasks``: calls at a time, None: any number."""
 
@@ -74,7 +101,8 @@ class Cluster:
     ``nodes``: those that are reached over SSH. ``home``: what the machine of the main program offers to tasks; None:
     it runs none. ``home_setup``: what is said of paths and environment for tasks at home. ``home_disks``: (name of a
     shared disk, where it is mounted at home), also if home runs no tasks. ``http_services``: for tasks that are calls
-    of web services. ``source``: the files or the option that say all this, for messages.
+    of web services. ``unused``: what the files say besides, of clouds, data nodes and services. ``source``: the files
+    or the option that say all this, for messages. ``notes``: sentences for people on what has no effect.
     """
 
     nodes: tuple[NodeSetup, ...] = ()
@@ -82,7 +110,9 @@ class Cluster:
     home_setup: NodeSetup | None = None
     home_disks: tuple[tuple[str, str], ...] = ()
     http_services: tuple[HttpService, ...] = ()
+    unused: tuple[Part, ...] = ()
     source: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def members(self) -> tuple[Node, ...]:

@@ -15,6 +15,10 @@ class RequirementsError(TaskflowError):
     """A task needs what no node has, so it can never run. The message says what is requested and what there is."""
 
 
+class ClusterFileError(TaskflowError):
+    """A file that describes machines makes no sense. The message says, for each problem, file, line and remedy."""
+
+
 class NotRunningError(TaskflowError):
     """The session was stopped: no task can be submitted and nothing can be waited for."""
 

@@ -1,0 +1,1 @@
+"""The machines of a run, as the user's files and options describe them."""
