@@ -54,8 +54,8 @@ def problems(tmp_path):
         (
             node("<Wheels/>"),
             (
-                "machines.xml:4: ComputeNode node1: there is no element Wheels here; there is Processor, Adaptors, Memory, "
-                "Storage, OperatingSystem, Software, SharedDisks, Price"
+                "machines.xml:4: ComputeNode node1: there is no element Wheels here; there is Processor, Adaptors, "
+                "Memory, Storage, OperatingSystem, Software, SharedDisks, Price"
             ),
         ),
         (
@@ -90,8 +90,8 @@ def problems(tmp_path):
         (
             processor("<ComputingUnits>4</ComputingUnits>\n<Type>gpu</Type>"),
             (
-                "machines.xml:5: ComputeNode node1 > Processor cpu > Type: it has to be one of CPU, GPU, FPGA, OTHER, not "
-                "'gpu'; did you mean GPU?"
+                "machines.xml:5: ComputeNode node1 > Processor cpu > Type: it has to be one of CPU, GPU, FPGA, OTHER, "
+                "not 'gpu'; did you mean GPU?"
             ),
         ),
         (
@@ -117,8 +117,8 @@ def problems(tmp_path):
         (
             node("plenty of memory"),
             (
-                "machines.xml:2: ComputeNode node1: there is the text 'plenty of memory', but it holds only the elements "
-                "Processor, Adaptors, Memory, Storage, OperatingSystem, Software, SharedDisks, Price"
+                "machines.xml:2: ComputeNode node1: there is the text 'plenty of memory', but it holds only the "
+                "elements Processor, Adaptors, Memory, Storage, OperatingSystem, Software, SharedDisks, Price"
             ),
         ),
         (
@@ -139,15 +139,15 @@ def problems(tmp_path):
                 "</Adaptors>"
             ),
             (
-                "machines.xml:4: ComputeNode node1 > Adaptors > Adaptor nio > Ports > MinPort: it has to be a whole number "
-                "from 1 to 65535, not '70000'"
+                "machines.xml:4: ComputeNode node1 > Adaptors > Adaptor nio > Ports > MinPort: it has to be a whole "
+                "number from 1 to 65535, not '70000'"
             ),
         ),
         (
             '<ResourcesList xmlns="urn:x"/>',
             (
-                "machines.xml:1: the root element is ResourcesList, and has to be ResourcesList in no namespace; leave out "
-                "xmlns=..."
+                "machines.xml:1: the root element is ResourcesList, and has to be ResourcesList in no namespace; leave "
+                "out xmlns=..."
             ),
         ),
         (
