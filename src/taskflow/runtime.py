@@ -18,7 +18,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from taskflow import finder
 from taskflow._version import __version__
-from taskflow.core.graph import FAILED, FILE, GONE, HELD, SEGMENT, VALUE, Datum, Failure, Group, Version, last_good
+from taskflow.core.graph import (
+    FAILED,
+    FILE,
+    GONE,
+    HELD,
+    SEGMENT,
+    VALUE,
+    Datum,
+    Failure,
+    Group,
+    Task,
+    Version,
+    last_good,
+)
 from taskflow.data.files import OwnedPath, absolute, move_into_place
 from taskflow.data.serialization import decode_blob
 from taskflow.data.tracking import FileDatum, Registry
@@ -38,7 +51,6 @@ from taskflow.observe.journal import Journal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskflow.core.graph import Task
     from taskflow.drivers.check import Check
     from taskflow.drivers.engine import Engine
     from taskflow.drivers.simulated import Faults
@@ -168,7 +180,15 @@ class Session:
         """Hand a task to the engine. Waits when too many are pending."""
         if self.open_groups:
             task.groups = self.current_groups
+        if task.function.spread == "replicated":
+            task.copies = [self._copy(task) for _ in self.engine.kernel.crews]
         self.engine.submit(task, accesses)
+
+    def _copy(self, task: Task) -> Task:
+        """A replicated task once more, for another node."""
+        copy = Task(next(self.task_ids), task.function, task.args, task.site, task.offset)
+        copy.kwargs, copy.params, copy.returns = task.kwargs, task.params, task.returns
+        return copy
 
     def register(self, record: FunctionRecord) -> None:
         """Make a task function known to the engine and the journal."""

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from taskflow.core.graph import DONE, FAILED, GONE, HELD, PENDING, SEGMENT, VALUE, Datum, Held, Version
-from taskflow.core.scheduling import SCHEDULERS, Scheduler
-from taskflow.model.errors import NodeLostError, NoNodeError, TransferError
+from taskflow.core.graph import DONE, FAILED, GONE, HELD, PENDING, SEGMENT, VALUE, Datum, Held, Task, Version
+from taskflow.core.scheduling import SCHEDULERS, Scheduler, scheduler_named
+from taskflow.model.errors import ArgumentError, NodeLostError, NoNodeError, TransferError
 from taskflow.model.parameters import Direction
 from taskflow.model.requirements import Node, Processor, ProcessorNeed, Requirements
 from tests.core.world import LONG, SHORT, World
@@ -53,8 +53,6 @@ class Cluster(World):
         return self.kernel.executor_joined(self.numbers, node=number)
 
     def call(self, *accesses, name="f", mean_s=None, returns=0, **attributes):
-        from taskflow.core.graph import Task
-
         self.tasks += 1
         task = Task(self.tasks, self.function(name, mean_s), ())
         for attribute, value in attributes.items():
@@ -486,3 +484,55 @@ def test_random_programs_end_although_nodes_are_lost(seed):
         assert datum.current.state in (SEGMENT, VALUE, HELD)
     assert PENDING not in [datum.current.state for datum in data]
     assert GONE not in [datum.current.state for datum in data]
+
+
+def test_distributed_tasks_take_turns_on_the_nodes():
+    world = Cluster(2, 2, 2)
+    world.function("spread").spread = "distributed"
+    tasks = [world.call(name="spread") for _ in range(6)]
+    assert [node_of(task) for task in tasks] == [1, 2, 3, 1, 2, 3]
+
+
+def test_a_replicated_task_runs_on_every_node_once():
+    world = Cluster(1, 2, 1)
+    world.function("everywhere").spread = "replicated"
+    copies = [Task(100 + index, world.function("everywhere"), ()) for index in range(4)]
+    task, result = world.call(name="everywhere", returns=1, copies=copies)
+    assert len(task.copies) == 2
+    assert sorted(node_of(run) for run in (task, *task.copies)) == [1, 2, 3]
+    assert world.kernel.unfinished == 3
+    world.done(task, 5)
+    assert result.current.value == 5
+    for copy in task.copies:
+        world.done(copy, 6)
+    assert (world.kernel.unfinished, result.current.value) == (0, 5)
+
+
+def test_weights_say_which_data_draw_a_task():
+    world = Cluster(1, 1)
+    heavy, one, other = world.at(1), world.at(2), world.at(2)
+    task = world.call((heavy, IN), (one, IN), (other, IN), weights={0: 3.0})
+    world.move()
+    assert node_of(task) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("es.bsc.compss.scheduler.lookahead.locality.LocalityTS", "locality"),
+        ("es.bsc.compss.scheduler.orderstrict.fifo.FifoTS", "fifo"),
+        ("es.bsc.compss.scheduler.lookahead.lifo.LifoTS", "lifo"),
+        ("es.bsc.compss.scheduler.lookahead.mt.successors.fifo.FifoTS", "successors.fifo"),
+        ("es.bsc.compss.scheduler.lookahead.successors.constraintsfifo.ConstraintsFifoTS", "successors.fifo"),
+        ("es.bsc.compss.scheduler.fullgraph.multiobjective.MOScheduler", "lookahead"),
+        ("es.bsc.compss.scheduler.predefined.PredefinedTS", "predefined"),
+        ("lifo", "lifo"),
+    ],
+)
+def test_schedulers_have_the_names_of_pycompss_too(name, policy):
+    assert scheduler_named(name).name == policy
+
+
+def test_a_scheduler_that_does_not_exist_is_refused():
+    with pytest.raises(ArgumentError, match="no scheduler 'locallity'; did you mean locality"):
+        scheduler_named("locallity")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow.api.futures import Future
 from taskflow.core.graph import BLOB, FILE, SEGMENT, VALUE, Datum, Task, Version
-from taskflow.data.files import absolute, remove_any
+from taskflow.data.files import OwnedPath, absolute, remove_any
 from taskflow.data.serialization import FIXED_TYPES, INLINE_LIMIT, encode, is_plain
 from taskflow.data.store import Segment
 from taskflow.model.errors import SerializationError, UnavailableError
@@ -175,7 +175,8 @@ class Binder:
             if type(value) in FIXED_TYPES and parameter.kind is Kind.OBJECT:
                 continue
             try:
-                node = self._node(value, parameter, name)
+                bind = self._node if parameter.weight == 1.0 else self._weighted
+                node = bind(value, parameter, name)
             except SerializationError as error:
                 raise self._cannot_travel(error, name, f"args[{position}]") from None
             if node[0] == N_VALUE:
@@ -188,7 +189,9 @@ class Binder:
             plain_keywords: dict[str, Any] = {}
             for name, value in kwargs.items():
                 try:
-                    node = self._node(value, plan.by_name.get(name, PLAIN), name)
+                    parameter = plan.by_name.get(name, PLAIN)
+                    bind = self._node if parameter.weight == 1.0 else self._weighted
+                    node = bind(value, parameter, name)
                 except SerializationError as error:
                     raise self._cannot_travel(error, name, f"kwargs[{name!r}]") from None
                 if node[0] == N_VALUE:
@@ -224,6 +227,16 @@ class Binder:
             self._writes += 1
             self._written[datum] = write - self.task.returns
         return read, write
+
+    def _weighted(self, value: Any, parameter: Parameter, name: str) -> Node:
+        """The node of an argument whose data draw the task with another weight than others."""
+        first = self._reads
+        node = self._node(value, parameter, name)
+        if self._reads > first:
+            self.task.weights = {
+                **(self.task.weights or {}), **dict.fromkeys(range(first, self._reads), parameter.weight)
+            }  # fmt: skip
+        return node
 
     def _node(self, value: Any, parameter: Parameter, name: str) -> Node:
         kind = parameter.kind
@@ -389,7 +402,8 @@ class Binder:
         again = self._again(datum)
         if again is not None:
             return again
-        self.task.durable = True  # run again later for a lost result, it might find other files
+        if direction.reads and datum.current.state == FILE and not isinstance(datum.current.value, OwnedPath):
+            self.task.durable = True  # run again later for a lost result, it might find another file there
         base = f"{datum.current.label}.IT" if parameter.keep_rename else os.path.basename(path)
         read, write = self._access(datum, direction)
         if direction is Direction.IN_DELETE:

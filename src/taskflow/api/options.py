@@ -37,9 +37,9 @@ class TaskOptions:
     ``on_failure``, ``defaults`` and ``time_out`` (seconds, 0: none) are what `@task` or `@on_failure` say.
     ``constraints``: the keywords of `@constraint`, as they were given. ``io``: needs no computing unit.
     ``implements``: name of the task that it is another implementation of.
-    ``nested``: its calls of task functions submit tasks. ``wrappers``: picklable callables that take the function and
-    return the one that is run instead, in the executor; the last one is outermost. Those with a true attribute
-    ``in_plain_calls`` are applied to plain calls, too.
+    ``nested``: its calls of task functions submit tasks. ``spread``: see `FunctionRecord`.
+    ``wrappers``: picklable callables that take the function and return the one that is run instead, in the executor; the
+    last one is outermost. Those with a true attribute ``in_plain_calls`` are applied to plain calls, too.
     """
 
     on_failure: OnFailure = OnFailure.RETRY
@@ -49,6 +49,7 @@ class TaskOptions:
     io: bool = False
     implements: str = ""
     nested: bool = False
+    spread: str = ""
     wrappers: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = dataclasses.field(default_factory=list)
 
 

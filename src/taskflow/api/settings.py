@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 SETTINGS = frozenset({
     "returns", "priority", "target_direction", "varargs_type", "on_failure", "defaults", "time_out",
     "numba", "numba_flags", "numba_signature", "numba_declaration", "nested",
-    # One machine has one node, and each executor keeps what it can use again: these say what is done anyway.
-    "cache_returns", "is_distributed", "is_replicated", "computing_nodes", "processes_per_node", "is_reduce",
+    "is_distributed", "is_replicated",
+    # Each executor keeps what it can use again, and a Python task has one node: these say what is done anyway.
+    "cache_returns", "computing_nodes", "processes_per_node", "is_reduce",
     "chunk_size", "tracing_hook",
 })  # fmt: skip
 
@@ -73,6 +74,11 @@ def task_options(function: Callable[..., Any], settings: Mapping[str, Any]) -> T
         defaults=dict(settings.get("defaults") or {}),
         time_out=_seconds(settings.get("time_out"), where),
         nested=bool(settings.get("nested")),
+        spread="replicated"
+        if settings.get("is_replicated")
+        else "distributed"
+        if settings.get("is_distributed")
+        else "",
     )
     if settings.get("numba") or settings.get("numba") == {}:
         from taskflow.runners.compiled import parse_numba

@@ -287,7 +287,7 @@ class TaskFunction:
         self._path_entries = len(sys.path)
         self._variants = {}
         special = self.priority or self.layers or self.options.time_out or demand or self._varied or nested
-        quick = self._plan.plain and count in (0, 1) and not returns.classes and not special
+        quick = self._plan.plain and count in (0, 1) and not (returns.classes or special or self.options.spread)
         self._quick = 1 + (count or 0) if quick else 0
 
     def _demand(self, session: runtime.Session, arguments: dict[str, Any]) -> Demand | None:
@@ -355,6 +355,7 @@ class TaskFunction:
             if demand == Demand():
                 demand = None
         record.demand = demand
+        record.spread = self.options.spread
         record.nested = self.options.nested or session.nesting
         if demand is not None:
             record.returns = -1  # so that its tasks are written in the long form, which has room for an environment

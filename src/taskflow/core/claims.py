@@ -89,6 +89,14 @@ class Claiming:
         """See to it that `serve` is called (`core.crew`)."""
         raise NotImplementedError
 
+    def _chosen(self, function: FunctionRecord) -> FunctionRecord:
+        """The implementation to run (`core.crew`)."""
+        raise NotImplementedError
+
+    def _begun(self, function: FunctionRecord) -> None:
+        """A task of the function has been started (`core.crew`)."""
+        raise NotImplementedError
+
     def _assign(self, task: Task, executor: Executor) -> None:
         """Hand the task to the executor, if its data allow it (`core.placement`)."""
         raise NotImplementedError
@@ -197,7 +205,7 @@ class Claiming:
         taken: set[str] = set()  # what an earlier task waits for
         reserving = False
         for task in self._heads():
-            function = _chosen(task.function)
+            function = self._chosen(task.function)
             demand = function.demand or ONE_UNIT
             kinds = _kinds(demand)
             if not taken.isdisjoint(kinds):
@@ -294,7 +302,7 @@ class Claiming:
         self._assign(task, executor)
         if task.state != ASSIGNED or task.executor is not executor:
             return  # some of its data have to come first
-        function.tried = True
+        self._begun(function)
         gpus = [self.free_gpus.pop(0) for _ in range(demand.gpus)]
         for name, amount in demand.amounts:
             if name in self.free:
@@ -344,17 +352,3 @@ def _kinds(demand: Demand) -> set[str]:
     if demand.gpus:
         kinds.add("gpus")
     return kinds
-
-
-def _chosen(function: FunctionRecord) -> FunctionRecord:
-    """The implementation to run: one that has not been tried yet, else the one that was quickest so far."""
-    if not function.implementations:
-        return function
-    for implementation in function.implementations:
-        if not implementation.tried:
-            return implementation
-    return min(function.implementations, key=_mean)
-
-
-def _mean(function: FunctionRecord) -> float:
-    return float("inf") if function.mean_s is None else function.mean_s

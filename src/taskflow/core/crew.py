@@ -19,18 +19,32 @@ if TYPE_CHECKING:
     from taskflow.model.requirements import Node
 
 
+class Experience:
+    """What has been learnt on nodes of one kind, by task function.
+
+    ``means``: [executions, their seconds]. ``tried``: functions of which a task has been started.
+    """
+
+    def __init__(self) -> None:
+        self.means: dict[int, list[float]] = {}
+        self.tried: set[int] = set()
+
+
 class Crew(Lending):
     """One node as the kernel sees it. A run on one machine has just the crew of number 0, *home*.
 
     ``size``: executors that there are meant to be. ``node``: what the node offers; None: whatever is asked for.
     ``round_trip_s``: how long a message there and back takes. With several nodes (see `core.dispatch`): ``shelf``:
     tasks that wait for room here because their data are here; ``coming``: those whose data are on their way;
-    ``full``: its executors accept nothing more for the time being.
+    ``full``: its executors accept nothing more for the time being. ``experience`` is shared with nodes of its kind.
     """
 
-    def __init__(self, kernel: Master, number: int = 0, node: Node | None = None) -> None:
+    def __init__(
+        self, kernel: Master, number: int = 0, node: Node | None = None, experience: Experience | None = None
+    ) -> None:
         super().__init__(kernel, number)
         self.node = node
+        self.experience = experience or Experience()
         self.alive = True
         self.members: dict[int, Executor] = {}
         self.size = 0
@@ -38,7 +52,6 @@ class Crew(Lending):
         self.full = False
         self.shelf: deque[Task] = deque()
         self.coming: dict[int, Task] = {}
-        self.means: dict[int, list[float]] = {}
         self._fitting: dict[int, bool] = {}
 
     def __repr__(self) -> str:
@@ -100,14 +113,37 @@ class Crew(Lending):
 
     def learnt(self, function: FunctionRecord, count: int, seconds: float) -> None:
         """Tasks of the function took so long here in all."""
-        means = self.means.setdefault(function.id, [0, 0.0])
-        means[0] += count
-        means[1] += seconds
+        mean = self.experience.means.setdefault(function.id, [0, 0.0])
+        mean[0] += count
+        mean[1] += seconds
 
     def duration_s(self, function: FunctionRecord) -> float:
         """How long a task of the function takes here, as far as is known."""
-        count, seconds = self.means.get(function.id, (0, 0.0))
+        count, seconds = self.experience.means.get(function.id, (0, 0.0))
         return seconds / count if count else booked_cost(function)
+
+    def _begun(self, function: FunctionRecord) -> None:
+        self.experience.tried.add(function.id)
+
+    def _chosen(self, function: FunctionRecord) -> FunctionRecord:
+        """The implementation to run: one not tried on such a node yet, else the one that takes least time there.
+
+        If there is one for which nothing is lacking now, it is one of these.
+        """
+        if not function.implementations:
+            return function
+        fitting = [record for record in function.implementations if self._fits(record)] or function.implementations
+        available = [record for record in fitting if not self._lacking(record.demand or ONE_UNIT)] or fitting
+        for record in available:
+            if record.id not in self.experience.tried:
+                return record
+        return min(available, key=self._mean_s)
+
+    def _mean_s(self, function: FunctionRecord) -> float:
+        """Mean duration here; infinite if no task of the function has ended anywhere."""
+        if function.id in self.experience.means:
+            return self.duration_s(function)
+        return float("inf") if function.mean_s is None else function.mean_s
 
     # ------------------------------------------------------------------ what fits here
 
@@ -160,12 +196,13 @@ class Crew(Lending):
 
     def surrender(self, other: Crew) -> Task | None:
         """A task that waits here for its turn, and that the other crew could start at once."""
-        if self.ready:
+        if self.ready and self.ready[-1].pin is None:
             return self.ready.pop()
         for key, queue in self.constrained.items():
             task = queue[0]
             if (
                 task.state == READY
+                and task.pin is None
                 and other.fits(task.function)
                 and other.could_start(task.function.demand or ONE_UNIT)
             ):
@@ -180,7 +217,7 @@ class Crew(Lending):
         """Have tasks given back that are queued on an executor with so many seconds of work; whether there are any."""
         busiest: Executor | None = None
         for executor in self.team:
-            if executor.local:
+            if executor.local and executor.local[-1].pin is None:
                 self.kernel.requeue(executor.local.pop())
                 return True
             waits = len(executor.inflight) > 1 and executor.load > load_s and not executor.recalling

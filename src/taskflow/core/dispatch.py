@@ -96,6 +96,7 @@ class Dispatch:
         self.open: dict[int, Crew] = {}  # others that accept more
         self.shelved: dict[int, Crew] = {}  # with something on their shelf
         self.bytes_per_s = BYTES_PER_S
+        self._turns: dict[int, int] = {}
         self._sending: dict[int, int] = {}
         self._moving: dict[tuple[Any, int], int] = {}  # (value, target): source, or -1 while no source is free
         self._awaiting: dict[tuple[Any, int], list[Task]] = {}
@@ -114,6 +115,12 @@ class Dispatch:
         task.state = READY
         function = task.function
         scheduler = self.scheduler
+        if task.pin is not None:
+            crew = self.kernel.crews.get(task.pin)
+            if crew is not None and crew.fits(function):
+                self._give_there(task, crew)
+                return
+            task.pin = None  # the node is lost
         if function.demand is not None or function.requirements is not None or scheduler.plan is not None:
             self._queue(task)
             return
@@ -123,16 +130,7 @@ class Dispatch:
             return
         crew = self._drawn_to(task)
         if crew is not None:
-            if not (crew.full or crew.shelf):
-                self.give(task, crew)
-                return
-            if scheduler.successors:
-                crew.shelf.appendleft(task)
-            else:
-                crew.shelf.append(task)
-            self.shelved[crew.number] = crew
-            if self.vacant:
-                self._serve_soon()  # somebody has nothing to do, and may take it over
+            self._give_there(task, crew)
             return
         if task.parent:
             self.ready.appendleft(task)
@@ -140,6 +138,27 @@ class Dispatch:
             self.ready.append(task)
         if len(self.ready) >= self.ready_limit:
             self.spread()
+
+    def _give_there(self, task: Task, crew: Crew) -> None:
+        """Give the task to this crew, or put it on its shelf."""
+        if not (crew.full or crew.shelf):
+            self.give(task, crew)
+            return
+        if self.scheduler.successors:
+            crew.shelf.appendleft(task)
+        else:
+            crew.shelf.append(task)
+        self.shelved[crew.number] = crew
+        if self.vacant:
+            self._serve_soon()  # somebody has nothing to do, and may take it over
+
+    def turns(self, function: FunctionRecord) -> list[int]:
+        """The numbers of all nodes that the function's tasks can run on, another one first each time."""
+        numbers = sorted(crew.number for crew in self.kernel.crews.values() if crew.fits(function))
+        if not numbers:
+            return []
+        turn = self._turns[function.id] = self._turns.get(function.id, -1) + 1
+        return numbers[turn % len(numbers) :] + numbers[: turn % len(numbers)]
 
     def _serve_soon(self) -> None:
         self.kernel.serving[-1] = self
@@ -163,8 +182,10 @@ class Dispatch:
             return self._soonest(task)
         if scheduler.locality and task.reads:
             weights: dict[int, float] = {}
-            for version in task.reads:
+            for index, version in enumerate(task.reads):
                 for number, nbytes in places_of(version):
+                    if task.weights is not None:
+                        nbytes *= task.weights.get(index, 1.0)  # noqa: PLW2901
                     weights[number] = weights.get(number, 0.0) + nbytes
             best: Crew | None = None
             most = float(DRAWING_BYTES)
@@ -402,6 +423,8 @@ class Dispatch:
 
     def _worth_moving(self, task: Task, home: Crew, crew: Crew) -> bool:
         """Whether the task would begin sooner on the crew although its data have to be brought there."""
+        if task.pin is not None:
+            return False
         nbytes = 0.0
         for version in task.reads:
             where = dict(places_of(version))

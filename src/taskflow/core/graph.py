@@ -251,6 +251,9 @@ class Task:
     deaths: int = 0
     failed_attempts: int = 0
     losses: int = 0  #: nodes lost while they ran it
+    pin: int | None = None  #: number of the only node that it may run on
+    copies: list[Task] | None = None  #: that run on other nodes, of a replicated task
+    weights: dict[int, float] | None = None  #: what bytes count for, by index in ``reads``, where that is not 1
     absent: int = 0  #: values that are being brought to its node
     generation: int = 1
     failure: Failure | None = None

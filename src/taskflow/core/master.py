@@ -15,11 +15,12 @@ Callers serialise the calls (the live driver by one lock); the kernel itself kno
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from taskflow.core.accesses import member_ended, register
-from taskflow.core.crew import Crew
+from taskflow.core.crew import Crew, Experience
 from taskflow.core.dispatch import Dispatch
 from taskflow.core.failures import Failing
 from taskflow.core.graph import (
@@ -64,6 +65,7 @@ class Master(Failing):
         self.crews = {0: self.home}
         self.dispatch: Dispatch | None = None
         self.door: Crew | Dispatch = self.home  # whoever takes plain tasks
+        self._experience: dict[Node | None, Experience] = {}
         self.freed_by: Crew | None = None  # where the task has run whose end is being entered
         self.submitted = 0
         self.unlink: list[str] = []
@@ -80,8 +82,12 @@ class Master(Failing):
             return self.home
         if self.dispatch is None:
             self.scatter()
-        crew = self.crews[number] = Crew(self, number, node)
+        kind = None if node is None else dataclasses.replace(node, name="")
+        experience = self._experience.setdefault(kind, Experience())
+        crew = self.crews[number] = Crew(self, number, node, experience)
         crew.size = size
+        if node is not None:
+            crew.offer(node.amounts, range(node.gpus))
         return crew
 
     def scatter(self, scheduler: Scheduler | None = None) -> None:
@@ -98,6 +104,13 @@ class Master(Failing):
         """A task was called. Raises DeletedDataError, and changes nothing, if it uses deleted data."""
         if accesses:
             register(task, accesses)
+        if task.function.spread and self.dispatch is not None:
+            self._spread(task, self.dispatch)
+        self._admit(task)
+        if self.serving:
+            self.serve()
+
+    def _admit(self, task: Task) -> None:
         self.submitted += 1
         self.unfinished += 1
         for group in task.groups:
@@ -108,8 +121,26 @@ class Master(Failing):
             self._enter(task, new=True)
         else:
             self.make_ready(task)
-        if self.serving:
-            self.serve()
+
+    def _spread(self, task: Task, dispatch: Dispatch) -> None:
+        """Say where a distributed task runs; have a replicated one run on every other node, too.
+
+        Its results are those of the task itself. Barriers wait for all.
+        """
+        numbers = dispatch.turns(task.function)
+        if not numbers:
+            return
+        task.pin = numbers[0]
+        copies, task.copies = task.copies or [], []
+        if task.function.spread == "distributed" or task.exclusive is not None:
+            return
+        for number, copy in zip(numbers[1:], copies, strict=False):
+            copy.pin = number
+            copy.reads = list(task.reads)
+            copy.writes = [None] * len(task.writes)  # type: ignore[list-item]
+            copy.groups = task.groups
+            task.copies.append(copy)
+            self._admit(copy)
 
     def submit_plain(self, task: Task) -> bool:
         """As `submit` for a task that reads nothing and is in no group; whether tasks were handed out."""

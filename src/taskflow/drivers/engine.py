@@ -338,7 +338,9 @@ class Engine:
             kernel.released(released.popleft())
 
     def record(self, task: Task) -> None:
-        """Write the task into the journal."""
+        """Write the task into the journal, and its copies."""
+        for copy in task.copies or ():
+            self.record(copy)
         if not task.reads and not task.groups:
             self.journal.submitted(task.id, task.function.id, 0)
             return

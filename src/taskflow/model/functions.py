@@ -44,15 +44,15 @@ class FunctionRecord:
     of (state, value) under "returns". Calls that differ in these belong to different records of one function.
     ``parameters``: what is declared of them; ``self_name``: the one that is the object of a method, or nothing.
     ``demand``: what a task takes from the node, None for one computing unit and nothing else; ``requirements``: which
-    nodes will do, None for any. ``implementations``:
-    other records of which one is run instead, chosen when it is about to start. ``tried``: a task of it has been
-    started. ``nested``: its calls of task functions submit tasks. ``calls``: it has called some.
+    nodes will do, None for any. ``implementations``: other records of which one is run instead, chosen when it is about
+    to start. ``spread``: "replicated" (each task runs on every node), "distributed" (the nodes take turns) or nothing.
+    ``nested``: its calls of task functions submit tasks. ``calls``: it has called some.
     """
 
     __slots__ = (
         "attempts", "busy_s", "calls", "defaults", "definition", "demand", "file", "id", "implementations", "line",
         "mean_s", "module", "name", "nested", "parameters", "policy", "requirements", "returns", "returns_held",
-        "self_name", "time_out", "tried",
+        "self_name", "spread", "time_out",
     )  # fmt: skip
 
     def __init__(
@@ -77,8 +77,8 @@ class FunctionRecord:
         self.demand: Demand | None = None
         self.requirements: Requirements | None = None
         self.implementations: tuple[FunctionRecord, ...] = ()
-        self.tried = False
         self.nested = False
+        self.spread = ""
         self.calls = False
 
     @property
