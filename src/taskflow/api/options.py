@@ -38,8 +38,8 @@ class TaskOptions:
     ``constraints``: the keywords of `@constraint`, as they were given. ``io``: needs no computing unit.
     ``implements``: name of the task that it is another implementation of.
     ``nested``: its calls of task functions submit tasks. ``spread``: see `FunctionRecord`.
-    ``wrappers``: picklable callables that take the function and return the one that is run instead, in the executor; the
-    last one is outermost. Those with a true attribute ``in_plain_calls`` are applied to plain calls, too.
+    ``wrappers``: picklable callables that take the function and return the one that is run instead, in the executor;
+    the last one is outermost. Those with a true attribute ``in_plain_calls`` are applied to plain calls, too.
     """
 
     on_failure: OnFailure = OnFailure.RETRY
