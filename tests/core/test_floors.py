@@ -17,7 +17,7 @@ FLOORS = {
     "model": (),
     "core": ("model",),
     "wire": ("model",),
-    "data": ("core", "model"),
+    "data": ("core", "model", "wire"),
     "cluster": ("model",),
     "observe": ("model",),
     "node": ("core", "data", "finder", "model", "wire"),
