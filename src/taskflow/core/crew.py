@@ -12,6 +12,8 @@ from taskflow.core.placement import booked_cost
 from taskflow.model.requirements import mismatches
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from taskflow.core.graph import Task
     from taskflow.core.master import Master
     from taskflow.core.placement import Executor
@@ -34,7 +36,8 @@ class Crew(Lending):
     """One node as the kernel sees it. A run on one machine has just the crew of number 0, *home*.
 
     ``size``: executors that there are meant to be. ``node``: what the node offers; None: whatever is asked for.
-    ``round_trip_s``: how long a message there and back takes. With several nodes (see `core.dispatch`): ``shelf``:
+    ``round_trip_s``: how long a message there and back takes. ``cores``: processor cores that its executors are bound
+    to, in the order of their slots; none: they are not. With several nodes (see `core.dispatch`): ``shelf``:
     tasks that wait for room here because their data are here; ``coming``: those whose data are on their way;
     ``full``: its executors accept nothing more for the time being. ``experience`` is shared with nodes of its kind.
     """
@@ -49,6 +52,7 @@ class Crew(Lending):
         self.members: dict[int, Executor] = {}
         self.size = 0
         self.round_trip_s = 0.0
+        self.cores: Sequence[int] = ()
         self.full = False
         self.shelf: deque[Task] = deque()
         self.coming: dict[int, Task] = {}
@@ -81,6 +85,8 @@ class Crew(Lending):
 
     def join(self, executor: Executor) -> None:
         """The executor is ready for work."""
+        taken = {member.slot for member in self.members.values() if not member.io}
+        executor.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
         self.members[executor.id] = executor
         self._enlist(executor)
         if self.constrained:
@@ -103,6 +109,13 @@ class Crew(Lending):
         for other in self.team:
             if not other.inflight:  # it may have been parked for a task of the dead one
                 self.fill(other)
+
+    def cores_of(self, executors: Iterable[Executor]) -> list[int]:
+        """The processor cores of the node that are these executors'; nothing if tasks may use any."""
+        cores = self.cores
+        if not cores:
+            return []
+        return sorted({cores[executor.slot % len(cores)] for executor in executors})
 
     # ------------------------------------------------------------------ what has been learnt
 

@@ -41,12 +41,12 @@ class Executor:
     whose data live here. ``drops``, ``movable``, ``publish``: keys of held results that it may forget, that their only
     reader may consume, and that others need. ``apart``: it is not of the team, and gets no tasks but those of its
     ``claim`` (see `core.claims`); ``io``: it is for tasks that need no computing unit;
-    ``resting`` and ``lent``: see `core.lending`.
+    ``resting`` and ``lent``: see `core.lending`. ``slot``: its place among the executors of its node.
     """
 
     __slots__ = (
         "alive", "apart", "claim", "crew", "drops", "followers", "id", "inflight", "io", "lent", "load", "local",
-        "movable", "outbox", "publish", "recalling", "resting",
+        "movable", "outbox", "publish", "recalling", "resting", "slot",
     )  # fmt: skip
 
     def __init__(self, id: int, crew: Crew, *, io: bool = False) -> None:
@@ -67,6 +67,7 @@ class Executor:
         self.claim: Claim | None = None
         self.resting = False
         self.lent = False
+        self.slot = 0
 
     def __repr__(self) -> str:
         state = "alive" if self.alive else "dead"

@@ -178,6 +178,9 @@ def _environment(task_id: int, claim: Claim) -> dict[str, str]:
     threads = str(max(claim.demand.units, 1))
     environment = dict.fromkeys((*THREAD_VARIABLES, "COMPSS_NUM_THREADS", "COMPSS_NUM_CPUS"), threads)
     environment["COMPSS_TASK_ID"] = str(task_id)
+    cores = claim.executor.crew.cores_of([claim.executor, *claim.parked])
+    if cores and claim.demand.units:
+        environment["COMPSS_BINDED_CPUS"] = ",".join(map(str, cores))
     if claim.gpus:
         gpus = ",".join(map(str, claim.gpus))
         environment |= dict.fromkeys(("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "COMPSS_BINDED_GPUS"), gpus)

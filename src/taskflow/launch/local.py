@@ -70,10 +70,13 @@ class LocalNode:
         self.process = self._zygote.process
         self._send({"settings": settings})
 
-    def start_executor(self, number: int) -> ExecutorHandle:
-        """Ask for an executor. Its sockets can be written to at once: what is sent waits for it."""
+    def start_executor(self, number: int, cores: str = "") -> ExecutorHandle:
+        """Ask for an executor. Its sockets can be written to at once: what is sent waits for it.
+
+        ``cores``: the processor cores that it may use, with commas between their numbers; nothing: any.
+        """
         handle = ExecutorHandle(number)
-        self._send({"executor": number}, handle.far_files)
+        self._send({"executor": number, "cores": cores}, handle.far_files)
         handle.close_far()
         return handle
 

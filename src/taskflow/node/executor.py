@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from taskflow.data.store import Store
 from taskflow.node import nested
 from taskflow.node.alarm import Alarm
+from taskflow.node.environment import bind_to_cores
 from taskflow.node.interpreter import Interpreter
 from taskflow.node.report import notice
 from taskflow.wire.channel import Receiver, pack, receive_exactly
@@ -362,11 +363,17 @@ class ExecutorProcess:
         self.control.sendall(answer)
 
 
-def run_executor(files: list[int], settings: dict[str, Any], number: int) -> None:
-    """Body of an executor process: set the process up, then serve until the master is gone."""
+def run_executor(files: list[int], settings: dict[str, Any], number: int, cores: str = "") -> None:
+    """Body of an executor process: set the process up, then serve until the master is gone.
+
+    ``cores``: those that it may use, with commas between their numbers; nothing: any.
+    """
     global _in_executor
     _in_executor = True
     os.environ["TASKFLOW_RUN_DIR"] = settings["run_dir"]
+    if cores:
+        os.environ["COMPSS_BINDED_CPUS"] = cores
+        bind_to_cores(cores)
     data, control = (socket.socket(fileno=file) for file in files[:2])
     import mmap
 

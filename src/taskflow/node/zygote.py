@@ -62,7 +62,7 @@ def main(control_file: int) -> None:
             os.close(wake_read)
             os.close(wake_write)
             os.setpgid(0, 0)
-            run_executor(files or [], settings, number)
+            run_executor(files or [], settings, number, request.get("cores", ""))
         for file in files or []:
             os.close(file)
         children[process] = number
