@@ -42,6 +42,8 @@ _FIELDS: dict[str, tuple[tuple[str, type], ...]] = {
     "failed": (("t", int), ("id", int), ("final", bool)),
     "cancelled": (("t", int), ("ids", list)),
     "executor": (("t", int), ("x", int), ("state", str)),
+    "node": (("t", int), ("node", int), ("state", str)),
+    "moved": (("t", int), ("from", int), ("to", int), ("bytes", int)),
     "sync": (("t", int), ("what", str)),
     "calls": (("first", int), ("at", str), ("ts", list)),
     "uses": (("id", int), ("writes", list), ("alone", list)),

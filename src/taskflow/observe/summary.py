@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow.observe.functions import Functions, printable
 from taskflow.observe.journal import read
+from taskflow.observe.nodes import NodeTally, NodeTimes, rows_of
 
 if TYPE_CHECKING:
     import os
@@ -53,6 +54,7 @@ class Summary:
     functions: tuple[FunctionTimes, ...]  # the most expensive first
     executors: tuple[ExecutorTimes, ...]
     deaths: tuple[str, ...]  # ("executor 3: SIGKILL",)
+    nodes: tuple[NodeTimes, ...] = ()  # of a run on several
 
     @property
     def executors_died(self) -> int:
@@ -121,9 +123,11 @@ class _Tally:
     spans: dict[int | None, _Span] = field(default_factory=dict)
     lives: dict[int, _Life] = field(default_factory=dict)
     deaths: list[str] = field(default_factory=list)
+    nodes: NodeTally = field(default_factory=NodeTally)
 
     def feed(self, record: dict[str, Any]) -> None:
         self.functions.feed(record)
+        self.nodes.feed(record)
         self.latest = max(self.latest, record.get("t", 0))
         kind = record["e"]
         if kind == "done":
@@ -184,6 +188,7 @@ class _Tally:
             functions=tuple(sorted(functions, key=lambda function: -function.total)),
             executors=tuple(life.times(x) for x, life in sorted(self.lives.items())),
             deaths=tuple(self.deaths),
+            nodes=tuple(self.nodes.times()),
         )
 
     def _function_times(self, fn: int | None, span: _Span) -> FunctionTimes:
@@ -216,6 +221,9 @@ def format_summary(summary: Summary) -> str:
         rows = [["Function", "Tasks", "Total", "Mean", "Min", "Max"]]
         rows += ([f.name, f"{f.count:,}", *map(_duration, (f.total, f.mean, f.min, f.max))] for f in summary.functions)
         lines += ["", *_table(rows)]
+    if summary.nodes:
+        lines += ["", *_table(rows_of(summary.nodes, _duration))]
+        lines += [f"{node.name or f'node {node.number}'}: {node.why}" for node in summary.nodes if node.why]
     if summary.executors:
         rows = [["Executor", "Tasks", "Busy", "Utilisation"]]
         rows += (

@@ -1,0 +1,51 @@
+from taskflow.observe.nodes import size
+from taskflow.observe.summary import format_summary, summarise
+from tests.observe.test_summary import INC, done, executor
+
+
+def node(number, t, state, why="", **more):
+    return {"e": "node", "t": t, "node": number, "name": f"host{number}", "state": state, "why": why, **more}
+
+
+def moved(source, target, nbytes):
+    return {"e": "moved", "t": 5, "from": source, "to": target, "bytes": nbytes, "us": 10, "what": "segment"}
+
+
+def test_a_summary_says_what_each_node_did(journal):
+    path = journal(
+        INC,
+        node(1, 0, "joined"),
+        node(2, 0, "joined"),
+        executor(0, 0, "started", node=1),
+        executor(1, 0, "started", node=1),
+        executor(2, 0, "started", node=2),
+        {"e": "tasks", "t": 10, "fn": 3, "first": 1, "count": 4},
+        done(0, (1, 0, 500_000)),
+        done(1, (2, 0, 1_500_000)),
+        done(2, (3, 0, 1_000_000)),
+        {"e": "failed", "t": 9, "id": 4, "x": 2, "attempt": 1, "final": False, "error": "ValueError: no"},
+        moved(0, 1, 5_000_000),
+        moved(1, 2, 2_000_000),
+        moved(0, 2, 500),
+        {"e": "move failed", "t": 6, "from": 1, "to": 2, "why": "connection reset"},
+        node(2, 3_000_000, "lost", "it has said nothing for 8 s"),
+        {"e": "end", "t": 4_000_000, "exit": 0},
+    )
+    summary = summarise(path)
+    first, second = summary.nodes[1:]
+    assert (first.name, first.executors, first.tasks, first.busy, first.state) == ("host1", 2, 2, 2.0, "joined")
+    assert (first.received, first.sent, first.retried) == (5_000_000, 2_000_000, 0)
+    assert (second.tasks, second.retried, second.received, second.state) == (1, 1, 2_000_500, "lost")
+    text = format_summary(summary)
+    (row,) = (line for line in text.splitlines() if line.startswith("host1 "))
+    assert row.split() == ["host1", "2", "2", "2.00", "s", "0", "5.0", "MB", "2.0", "MB", "joined"]
+    assert "host2: it has said nothing for 8 s" in text
+
+
+def test_a_run_on_one_machine_has_no_table_of_nodes(journal):
+    path = journal(INC, executor(0, 0, "started"), done(0, (1, 0, 500)), {"e": "end", "t": 4_000_000, "exit": 0})
+    assert summarise(path).nodes == ()
+
+
+def test_sizes_are_short():
+    assert [size(n) for n in (0, 999, 1500, 123_456_789, 5e12)] == ["0 B", "999 B", "1.5 kB", "123 MB", "5.0 TB"]
