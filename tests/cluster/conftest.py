@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster.hosts import loopback
+from tests.cluster.hosts import loopback, namespaces
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +19,19 @@ def loopback_cluster(loopback_hosts):
     """Three SSH servers on 127.0.1.x (see `LoopbackCluster`), all of them up and their folders empty."""
     loopback_hosts.reset()
     return loopback_hosts
+
+
+@pytest.fixture(scope="session")
+def namespace_hosts():
+    """Hosts master, node1, node2, node3 that live as long as the tests. Take `namespace_cluster`."""
+    if reason := namespaces.reason_to_skip():
+        pytest.skip(reason)
+    with namespaces.NamespaceCluster(3, shared=("master", "node1", "node2", "node3")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def namespace_cluster(namespace_hosts):
+    """Hosts master, node1, node2, node3 (see `NamespaceCluster`), all up, connected and as new."""
+    namespace_hosts.reset()
+    return namespace_hosts
