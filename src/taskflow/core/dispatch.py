@@ -450,14 +450,17 @@ class Dispatch:
         at = getattr(value, "at", None)
         return at is None or at(0)
 
-    def at_home(self, version: Version) -> bool:
-        """Whether the main program can read the version, which is stored somewhere; if not, it is brought."""
-        if self.is_at(version, 0):
-            version.producer = None
-            return True
-        self._securing.setdefault(version.value, []).append(version)
-        self.fetch(version.value, 0)
-        return False
+    def brought(self, version: Version, number: int) -> bool:
+        """Whether the node has the version, which is stored somewhere; if not, it is brought there."""
+        there = self.is_at(version, number)
+        if not number:
+            if there:
+                version.producer = None
+            elif version not in (waiting := self._securing.setdefault(version.value, [])):
+                waiting.append(version)
+        if not there:
+            self.fetch(version.value, number)
+        return there
 
     def stage(self, task: Task, crew: Crew) -> None:
         """Bring what the task reads to the node of the crew; it is given to the crew then."""

@@ -488,22 +488,22 @@ class Master(Failing):
             holder.movable.append(version.key)
             self.dirty[holder.id] = holder
 
-    def need(self, version: Version) -> bool:
-        """Whether the main program can read the version now; if not, see to it that it will."""
+    def need(self, version: Version, node: int = 0) -> bool:
+        """Whether the version can be read on the node (0: by the main program) now; if not, see to it that it will."""
         state = version.state
         if not state:
             return False
         if state == FAILED:
             version.value.settled = True
             good = last_good(version)
-            return good is version or self.need(good)
+            return good is version or self.need(good, node)
         if state >= SEGMENT and is_lost(version):
             self._recover(version)
             return version.state == FAILED
         if state == HELD:
             self.request(version)
             return False
-        return self.dispatch is None or state < SEGMENT or self.dispatch.at_home(version)
+        return self.dispatch is None or state < SEGMENT or self.dispatch.brought(version, node)
 
     def settled(self, executor: Executor) -> None:
         """A batch of reports from the executor has been entered: give it more work."""

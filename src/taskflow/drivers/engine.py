@@ -65,12 +65,13 @@ class Link:
 
 
 class Latch:
-    """Waits for versions: satisfied once the main program can read all of them."""
+    """Waits for versions: satisfied once all of them can be read on the node, 0 being that of the main program."""
 
-    __slots__ = ("lock", "position", "versions")
+    __slots__ = ("lock", "node", "position", "versions")
 
-    def __init__(self, versions: Sequence[Version]) -> None:
+    def __init__(self, versions: Sequence[Version], node: int = 0) -> None:
         self.versions = versions
+        self.node = node
         self.position = 0
         self.lock: Any = None  # what is released when it is satisfied
 
@@ -82,10 +83,10 @@ class Latch:
             state = versions[self.position].state
             if not state:
                 return False
-            if state >= SEGMENT and not kernel.need(versions[self.position]):
+            if state >= SEGMENT and not kernel.need(versions[self.position], self.node):
                 for version in versions[self.position + 1 : self.position + 64]:
                     if version.state >= SEGMENT:
-                        kernel.need(version)
+                        kernel.need(version, self.node)
                 return False
             self.position += 1
         return True

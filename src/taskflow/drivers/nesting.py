@@ -267,11 +267,12 @@ class Nests:
         def answer() -> None:
             self._answer(nest, request, True, [self._found(nest, handle) for handle in handles])
 
-        self._when(nest, request, Latch([nest.data[handle].current for handle in handles]), answer)
+        versions = [nest.data[handle].current for handle in handles]
+        self._when(nest, request, Latch(versions, nest.link.executor.crew.number), answer)
 
     def _look(self, nest: Nest, request: int, handle: int) -> None:
         version = nest.data[handle].current
-        if version.state and self._kernel.need(version):
+        if version.state and self._kernel.need(version, nest.link.executor.crew.number):
             self._answer(nest, request, True, [self._found(nest, handle)])
             return
         self._lend(nest.link)  # until it is there, or the body ends: it asks again and again
