@@ -6,10 +6,12 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskflow.model.errors import TaskflowError
+from taskflow.model.cluster import ClusterOptions
+from taskflow.model.errors import TaskflowError, TaskflowWarning, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,82 +20,33 @@ if TYPE_CHECKING:
     from taskflow.drivers.check import Check
     from taskflow.drivers.engine import Engine
     from taskflow.drivers.simulated import Faults
-    from taskflow.model.requirements import Node
+    from taskflow.model.cluster import Cluster
     from taskflow.observe.journal import Journal
     from taskflow.observe.progress import Progress
     from taskflow.runtime import Session
 
 
-def usable_cores() -> int:
-    """Cores this process may use: its affinity mask, and the CPU quota of its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_quota()
-    return max(1, min(cores, quota) if quota is not None else cores)
+def machines(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a session for what `taskflow.start` was told of machines.
 
+    Raises ArgumentError and ClusterFileError.
+    """
+    from taskflow.cluster.loading import cluster_of
+    from taskflow.cluster.schedulers import scheduler_of
 
-def _cgroup_quota(root: str = "/sys/fs/cgroup") -> int | None:
-    """Whole cores granted by the control group (version 2, then 1), or None without a limit."""
-    try:
-        limit, period = Path(root, "cpu.max").read_text().split()
-        if limit != "max":
-            return max(1, int(limit) // int(period))
-    except (OSError, ValueError):
-        pass
-    try:
-        limit_us = int(Path(root, "cpu", "cpu.cfs_quota_us").read_text())
-        period_us = int(Path(root, "cpu", "cpu.cfs_period_us").read_text())
-    except (OSError, ValueError):
-        return None
-    return max(1, limit_us // period_us) if limit_us > 0 and period_us > 0 else None
-
-
-def describe_node(cores: int, run_dir: str) -> tuple[Node, list[int]]:
-    """What this machine offers to tasks, and the numbers of its GPUs. A GB is 10^9 bytes."""
-    from taskflow.model.requirements import Node, Processor
-
-    system = os.uname()
-    distribution, version = _distribution()
-    disk = os.statvfs(run_dir)
-    gpus = _gpus()
-    processors = [Processor(cores, "CPU", architecture=system.machine)]
-    if gpus:
-        processors.append(Processor(len(gpus), "GPU"))
-    node = Node(
-        name=system.nodename, processors=tuple(processors), memory_size=_memory() / 1e9,
-        storage_size=disk.f_bavail * disk.f_frsize / 1e9, operating_system_type=system.sysname,
-        operating_system_distribution=distribution, operating_system_version=version,
-    )  # fmt: skip
-    return node, gpus
-
-
-def _memory(root: str = "/sys/fs/cgroup") -> int:
-    """Bytes of memory of the machine, or fewer if the control group allows fewer."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            return min(total, int(Path(root, name).read_text()))
-        except (OSError, ValueError):
-            continue
-    return total
-
-
-def _distribution(release: str = "/etc/os-release") -> tuple[str, str]:
-    """Name and version of the operating system, "" where they are not known."""
-    try:
-        lines = Path(release).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "", ""
-    said = dict(line.split("=", 1) for line in lines if "=" in line)
-    return said.get("NAME", "").strip('"'), said.get("VERSION_ID", "").strip('"')
-
-
-def _gpus(devices: str = "/dev") -> list[int]:
-    """The numbers of the GPUs this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [int(number) for number in visible.split(",") if number.strip().isdigit()]
-    names = [name.removeprefix("nvidia") for name in os.listdir(devices) if name.startswith("nvidia")]
-    return sorted(int(number) for number in names if number.isdigit())
+    if isinstance(given.get("nodes"), str):
+        given["nodes"] = [given["nodes"]]
+    given["nodes"] = tuple(given.get("nodes") or ())
+    for name in ("resources", "project", "ssh_config", "plan"):
+        given[name] = os.path.abspath(given[name]) if given.get(name) else ""
+    if given.get("scheduler"):
+        given["scheduler"] = scheduler_of(given["scheduler"])
+    options = ClusterOptions(**given)
+    cluster = cluster_of(options)
+    notes = ("no machines are named (resources=..., or nodes=[...]), so this one runs all tasks",)
+    for note in notes if cluster is None else cluster.notes:
+        warnings.warn(note, TaskflowWarning, stacklevel=3)
+    return {"cluster": cluster, "cluster_options": options}
 
 
 def make_run_dir(wanted: str | os.PathLike[str] | None, argv: list[str]) -> tuple[str, Path]:
@@ -120,8 +73,11 @@ def make_run_dir(wanted: str | os.PathLike[str] | None, argv: list[str]) -> tupl
 def make_engine(
     kind: str, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any], seed: int | None,
     faults: Faults | None, bodies: Callable[[Any], AbstractContextManager[None]],
+    cluster: Cluster | None,
 ) -> Engine:  # fmt: skip
     """The engine of a new session. Raises ValueError for a kind that does not exist."""
+    if cluster is not None and cluster.nodes:
+        raise UnavailableError("this version runs tasks on this machine only; name no other in resources and project")
     if kind == "local":
         from taskflow.drivers.live import LiveEngine
 

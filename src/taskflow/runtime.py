@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import os
@@ -37,6 +38,7 @@ from taskflow.data.serialization import decode_blob
 from taskflow.data.tracking import FileDatum, Registry
 from taskflow.drivers.engine import Latch, QuietLatch, ReadersLatch
 from taskflow.interrupts import InterruptGuard
+from taskflow.model.cluster import Cluster, ClusterOptions
 from taskflow.model.errors import (
     CancelError,
     NotRunningError,
@@ -96,20 +98,23 @@ class Session:
         nesting: bool = False,
         argv: Sequence[str] | None = None,
         zygote: Zygote | None = None,
+        cluster: Cluster | None = None,
+        cluster_options: ClusterOptions | None = None,
     ) -> None:
-        if workers is not None and workers < 1:
-            raise ValueError(f"workers must be 1 or more, not {workers}")
-        if max_pending < 1:
-            raise ValueError(f"max_pending must be 1 or more, not {max_pending}")
-        if io_executors is not None and io_executors < 0:
-            raise ValueError(f"io_executors must be 0 or more, not {io_executors}")
-        if check not in (False, True, "error"):
-            raise ValueError(f"check must be True, False or 'error', not {check!r}")
+        _check_options(workers, max_pending, io_executors, check)
+        if cluster is not None and workers is not None:
+            raise ValueError(f"workers={workers}: {cluster.source} says how many executors there are")
         from taskflow import preparation
+        from taskflow.cluster.machine import usable_cores
 
         self.io_executors = io_executors or IO_EXECUTORS
         self.unset_variables: set[str] = set()  # named by constraints; the user has been told
-        self.workers = workers or preparation.usable_cores()
+        self.cluster = cluster  # None: this machine only, as it is
+        self.cluster_options = cluster_options or ClusterOptions()
+        if cluster is None:
+            self.workers = workers or usable_cores()
+        else:
+            self.workers = 0 if cluster.home is None else cluster.home.executors
         argv = list(sys.argv if argv is None else argv)
         self.id, self.run_dir = preparation.make_run_dir(run_dir, argv)
         segments = preparation.make_segment_folder(self.id)
@@ -139,6 +144,7 @@ class Session:
                 seed,
                 faults,
                 _with_session,
+                cluster,
             )
         except BaseException:
             self.journal.close()
@@ -209,11 +215,12 @@ class Session:
     @functools.cached_property
     def node(self) -> Node:
         """What this machine offers to tasks."""
-        from taskflow import preparation
+        from taskflow.cluster.machine import describe_node, gpus_of
 
-        node, gpus = preparation.describe_node(self.workers, str(self.run_dir))
+        node = self.cluster.home if self.cluster is not None else None
+        node = node or describe_node(self.workers, str(self.run_dir))
         with self.engine.lock:
-            self.engine.kernel.home.offer(node.amounts, gpus)
+            self.engine.kernel.home.offer(node.amounts, gpus_of(node))
         return node
 
     def demand_of(self, requirements: Requirements, name: str) -> Demand | None:
@@ -625,6 +632,17 @@ class Session:
             watch.callback()
 
 
+def _check_options(workers: int | None, max_pending: int, io_executors: int | None, check: object) -> None:
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be 1 or more, not {workers}")
+    if max_pending < 1:
+        raise ValueError(f"max_pending must be 1 or more, not {max_pending}")
+    if io_executors is not None and io_executors < 0:
+        raise ValueError(f"io_executors must be 0 or more, not {io_executors}")
+    if check not in (False, True, "error"):
+        raise ValueError(f"check must be True, False or 'error', not {check!r}")
+
+
 def _module_path() -> list[str]:
     """``sys.path``, valid in any folder."""
     return [os.path.abspath(entry or ".") for entry in sys.path]
@@ -660,9 +678,15 @@ def start(**options: Any) -> Session:
     functions submit tasks, see `taskflow.task`), ``engine`` ("local", or "simulated" on a
     virtual clock, with ``seed`` and `taskflow.drivers.simulated.Faults`).
 
+    Machines other than this one: ``resources`` and ``project`` (XML files), or ``nodes`` (a list of
+    ``[user@]host[:computing units]``), in place of ``workers``; and ``ssh_config``, ``tunnel``, ``listen``,
+    ``node_timeout``, ``keep_working_dir``, ``shutdown_in_node_failure``, ``scheduler`` and ``plan``, see
+    `taskflow.model.cluster.ClusterOptions`.
+
     In a program run by runtask the session of runtask is returned; its options hold.
 
-    Raises TaskflowError if a session is running already.
+    Raises TaskflowError if a session is running already, ArgumentError and ClusterFileError if the description of the
+    machines makes no sense.
     """
     global session, last_check
     from taskflow.node.executor import in_executor
@@ -674,12 +698,19 @@ def start(**options: Any) -> Session:
             session.opened = True
             return session
         raise TaskflowError(f"a session is running already ({session!r}): call taskflow.stop() first")
+    if not options.keys().isdisjoint(_OF_MACHINES):
+        from taskflow import preparation
+
+        options |= preparation.machines({name: options.pop(name) for name in _OF_MACHINES if name in options})
     session = Session(**options)
     last_check = session.check or last_check
     import atexit
 
     atexit.register(_stop_at_exit)
     return session
+
+
+_OF_MACHINES = tuple(field.name for field in dataclasses.fields(ClusterOptions))
 
 
 def stop(*, cancel: bool = False) -> None:

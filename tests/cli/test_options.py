@@ -8,8 +8,9 @@ import sys
 import pytest
 
 import taskflow
-from taskflow import preparation
 from taskflow.cli.options import Options, UsageError, help_text, parse
+from taskflow.cluster.machine import usable_cores
+from taskflow.model.cluster import ClusterOptions
 
 CHAIN = """
 from taskflow import compss_wait_on, task
@@ -102,9 +103,10 @@ def test_refused(words, message):
         (["--tracing=extrae"], "--tracing"),
         (["-m"], "--monitoring"),
         (["--monitoring=500"], "--monitoring"),
-        (["--project=p.xml"], "--project"),
-        (["--resources", "r.xml"], "--resources"),
         (["--scheduler=es.bsc.compss.scheduler.lookahead.fifo.FifoTS"], "--scheduler"),
+        (["--keep_workingdir=true"], "--keep-workingdir"),
+        (["--shutdown_in_node_failure=true"], "--shutdown-in-node-failure"),
+        (["--comm=es.bsc.compss.gat.master.GATAdaptor"], "--comm"),
         (["--checkpoint_params=period.time:5"], "--checkpoint-params"),
         (["--PyObject_serialize=true"], "--pyobject-serialize"),
         (["--python_worker_cache=true"], "--python-worker-cache"),
@@ -122,12 +124,70 @@ def test_an_option_of_pycompss_without_meaning_is_accepted_with_one_line(words, 
 
 
 def test_the_program_runs_although_options_have_no_effect(runtask):
-    ended = runtask(CHAIN, options=["--workers=1", "--lang=python", "--scheduler=x", "-t"])
+    ended = runtask(CHAIN, options=["--workers=1", "--lang=python", "--scheduler=fifo", "-t"])
     assert (ended.returncode, ended.stdout) == (0, "3\n")
     assert [line.split(" has")[0] for line in ended.stderr.splitlines()] == [
-        "runtask: --scheduler",
         "runtask: --tracing",
+        "runtask: --scheduler",
     ]
+
+
+# --- machines -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--resources={file}"], {"resources": "{file}"}),
+        (["--resources", "{file}", "--project", "{file}"], {"resources": "{file}", "project": "{file}"}),
+        (["--nodes=a,b:8", "--nodes", "c"], {"nodes": ("a,b:8", "c")}),
+        (
+            ["--nodes=a", "--tunnel", "--listen=10.0.0.1", "--node-timeout=2.5", "--ssh_config={file}"],
+            {"nodes": ("a",), "tunnel": True, "listen": "10.0.0.1", "node_timeout": 2.5, "ssh_config": "{file}"},
+        ),
+        (
+            ["--nodes=a", "--keep_workingdir=true", "--shutdown_in_node_failure=true"],
+            {"nodes": ("a",), "keep_working_dir": True, "shutdown_in_node_failure": True},
+        ),
+        (["--nodes=a", "--tunnel=false", "--keep_workingdir=false"], {"nodes": ("a",)}),
+        (["--nodes=a", "--scheduler=LIFO"], {"nodes": ("a",), "scheduler": "lifo"}),
+        (
+            ["--nodes=a", "--scheduler=es.bsc.compss.scheduler.lookahead.mt.successors.locality.LocalityTS"],
+            {"nodes": ("a",), "scheduler": "successors"},
+        ),
+        (
+            ["--nodes=a", "--scheduler=es.bsc.compss.scheduler.predefined.PredefinedTS",
+             "--scheduler_config_file={file}"],
+            {"nodes": ("a",), "scheduler": "predefined", "plan": "{file}"},
+        ),
+    ],
+)  # fmt: skip
+def test_options_of_machines(words, wanted, tmp_path):
+    file = tmp_path / "some.file"
+    file.touch()
+    options = parse([*[word.format(file=file) for word in words], "app.py"])
+    filled = {name: value.format(file=file) if isinstance(value, str) else value for name, value in wanted.items()}
+    assert options.cluster == ClusterOptions(**filled)
+    assert options.notes == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--resources=none.xml"], "--resources: there is no file /"),
+        (["--project=."], "--project: there is no file /"),
+        (["--nodes=a", "--workers=2"], "leave --workers out"),
+        (["--nodes=a", "--node-timeout=0"], "--node-timeout is a number of seconds above 0"),
+        (["--scheduler=localty"], ("there is no scheduler 'localty'; there are locality, fifo, lifo, successors, "
+                                  "lookahead, predefined; did you mean locality?")),
+        (["--scheduler=es.bsc.compss.MyTS"], "there is no scheduler 'es.bsc.compss.MyTS'"),
+        (["--nodes=a", "--scheduler=predefined"], "needs a plan: --scheduler-config-file=FILE"),
+    ],
+)  # fmt: skip
+def test_wrong_options_of_machines(words, told):
+    with pytest.raises(UsageError) as caught:
+        parse([*words, "app.py"])
+    assert told in str(caught.value)
 
 
 def test_help_names_every_option_and_fits_a_terminal():
@@ -137,7 +197,7 @@ def test_help_names_every_option_and_fits_a_terminal():
     assert "{" not in text
     for name in options._KNOWN:
         assert f"{name}" in text
-    assert f"here {preparation.usable_cores()}" in text
+    assert f"here {usable_cores()}" in text
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
@@ -185,7 +245,7 @@ def test_unreadable_script(runtask):
 def test_workers(runtask):
     text = "import taskflow.runtime as r; print(r.session.workers, len(r.session.engine.links))"
     assert runtask(text, options=["--workers", "3"]).stdout == "3 3\n"
-    cores = preparation.usable_cores()
+    cores = usable_cores()
     assert runtask(text, options=[]).stdout == f"{cores} {cores}\n"
 
 

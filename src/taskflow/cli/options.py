@@ -10,14 +10,17 @@ The spellings of PyCOMPSs' launcher are understood: ``--log_level`` is ``--log-l
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
+from taskflow.model.cluster import NODE_TIMEOUT_S, ClusterOptions
+from taskflow.model.errors import ArgumentError
 from taskflow.model.limits import IO_EXECUTORS, LOG_LEVELS, MAX_PENDING
 
 HELP = """\
 usage: runtask [options] app.py [arguments]
        runtask [options] -m module [arguments]
+       runtask cluster describe|check [options]
 
 Run a Python program; its @task functions run in parallel.
 
@@ -50,6 +53,25 @@ options:
                     the program and its tasks (again for another one; or several with colons)
   --log-dir DIR     make the run folder in DIR
   -m MODULE         run a module, as python -m does
+
+machines (without these: this one only):
+  --resources FILE  resources.xml, which says what machines there are
+  --project FILE    project.xml, which says which of them to use (default: all of them)
+  --nodes HOSTS     host1,host2:8,user@host3: machines by name, with computing units, without files
+  --ssh-config FILE in place of ~/.ssh/config
+  --tunnel          nodes connect to this machine through SSH, not directly
+  --listen ADDRESS  the address of this machine on which it waits for nodes (default: all)
+  --node-timeout SECONDS
+                    without an answer for so long, a node counts as lost (default: {timeout:g})
+  --keep-workingdir leave the folders of the run on the nodes when it ends
+  --shutdown-in-node-failure
+                    end the run when a node is lost (default: go on without it)
+  --scheduler NAME  what picks the node of a task (default: locality):
+                    {schedulers},
+                    or the name of a class of PyCOMPSs
+  --scheduler-config-file FILE
+                    the plan of the scheduler predefined
+
   --version         show the version
   -h, --help        show this help
 
@@ -85,6 +107,17 @@ _KNOWN: dict[str, str | None] = {
     "--library-path": "PATH",
     "--env-script": "FILE",
     "--log-dir": "DIR",
+    "--resources": "FILE",
+    "--project": "FILE",
+    "--nodes": "HOSTS",
+    "--ssh-config": "FILE",
+    "--tunnel": None,
+    "--listen": "ADDRESS",
+    "--node-timeout": "SECONDS",
+    "--keep-workingdir": None,
+    "--shutdown-in-node-failure": None,
+    "--scheduler": "NAME",
+    "--scheduler-config-file": "FILE",
     "--version": None,
     "--help": None,
 }
@@ -96,6 +129,22 @@ _ALIASES = {
 }  # fmt: skip
 #: Accepted besides `_KNOWN`; what they mean is said with other options.
 _ELSEWHERE: dict[str, str | None] = {"--debug": None, "--python-interpreter": "PATH"}
+
+
+#: Option -> what it sets of ClusterOptions.
+OF_MACHINES = {
+    "--resources": "resources",
+    "--project": "project",
+    "--nodes": "nodes",
+    "--ssh-config": "ssh_config",
+    "--tunnel": "tunnel",
+    "--listen": "listen",
+    "--node-timeout": "node_timeout",
+    "--keep-workingdir": "keep_working_dir",
+    "--shutdown-in-node-failure": "shutdown_in_node_failure",
+    "--scheduler": "scheduler",
+    "--scheduler-config-file": "plan",
+}
 
 
 class UsageError(Exception):
@@ -125,7 +174,22 @@ class Options:
     library_path: list[str] = field(default_factory=list)
     env_scripts: list[str] = field(default_factory=list)
     log_dir: str | None = None
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
     notes: list[str] = field(default_factory=list)  # what is to be said of options without effect
+
+    def want_interpreter(self, wanted: str, said_by: str) -> None:
+        """The program runs under the interpreter that runs us; say so if another one was wanted."""
+        import shutil
+        import sys
+
+        found = shutil.which(wanted)
+        if found is None:
+            raise UsageError(f"{said_by}: there is no program {wanted!r}")
+        if os.path.realpath(found) != os.path.realpath(sys.executable):
+            self.notes.append(
+                f"{said_by} has no effect: the program runs under {sys.executable}; to run it under another, "
+                f"write {wanted} -m taskflow instead of runtask"
+            )
 
 
 def parse(argv: list[str]) -> Options:
@@ -152,6 +216,42 @@ def parse(argv: list[str]) -> Options:
     options.script, *options.arguments = rest
     if options.script == "-":
         raise UsageError("a program cannot be read from standard input; write it to a file")
+    return _whole(options)
+
+
+def parse_machines(words: list[str], command: str) -> tuple[ClusterOptions, list[str]]:
+    """The machines that the words of a sub-command name, and the words that are no options. Raises UsageError."""
+    options = Options()
+    rest = list(words)
+    others: list[str] = []
+    while rest:
+        word = rest.pop(0)
+        name = _name(word.partition("=")[0])
+        if not word.startswith("-"):
+            others.append(word)
+        elif name in OF_MACHINES:
+            _option(options, word, rest)
+        else:
+            raise UsageError(f"{command} has no option {word}; it has {', '.join(OF_MACHINES)}")
+    return options.cluster, others
+
+
+def _whole(options: Options) -> Options:
+    """The options, when all of them are known."""
+    cluster = options.cluster
+    if not cluster.names_machines:
+        for name, attribute in OF_MACHINES.items():
+            if getattr(cluster, attribute) != getattr(ClusterOptions, attribute):
+                options.notes.append(f"{name} has no effect: no --resources or --nodes, so this machine runs all tasks")
+        options.cluster = ClusterOptions()
+    elif options.workers is not None:
+        raise UsageError(
+            "--workers and the description of the machines both say how many executors there are; leave --workers out"
+        )
+    if cluster.plan and cluster.scheduler != "predefined":
+        options.notes.append("--scheduler-config-file has no effect: it is for --scheduler=predefined")
+    elif cluster.scheduler == "predefined" and not cluster.plan:
+        raise UsageError("--scheduler=predefined needs a plan: --scheduler-config-file=FILE")
     return options
 
 
@@ -161,7 +261,7 @@ def _module(options: Options, name: str, rest: list[str]) -> Options:
     options.module = True
     options.script = name or rest.pop(0)
     options.arguments = rest
-    return options
+    return _whole(options)
 
 
 def _is_monitoring(rest: list[str]) -> bool:
@@ -172,11 +272,7 @@ def _is_monitoring(rest: list[str]) -> bool:
 def _option(options: Options, word: str, rest: list[str]) -> None:
     """Take in one option; its value may be the next word."""
     written, equals, value = word.partition("=")
-    name = _SHORT.get(written, written)
-    name = _ALIASES.get(name, name)
-    if name.startswith("--") and name not in _KNOWN:
-        name = f"--{name[2:].replace('_', '-').lower()}" if "_" in name else name
-        name = _ALIASES.get(name, name)
+    name = _name(written)
     kind = _kind(name, written)
     if kind is not None and not kind.startswith("=") and not equals:
         if not rest:
@@ -195,6 +291,16 @@ def _option(options: Options, word: str, rest: list[str]) -> None:
     note = runcompss.note(name, value)
     if note is not None and note not in options.notes:
         options.notes.append(note)
+
+
+def _name(written: str) -> str:
+    """The name of an option as it is in `_KNOWN`, whatever its spelling."""
+    name = _SHORT.get(written, written)
+    name = _ALIASES.get(name, name)
+    if name.startswith("--") and name not in _KNOWN:
+        name = f"--{name[2:].replace('_', '-').lower()}" if "_" in name else name
+        name = _ALIASES.get(name, name)
+    return name
 
 
 def _kind(name: str, written: str) -> str | None:
@@ -240,8 +346,10 @@ def _store(options: Options, name: str, value: str) -> None:
         options.log_dir = os.path.abspath(value)
     elif name == "--io-executors":
         options.io_executors = None if value == "0" else _count(name, value)
+    elif name in OF_MACHINES:
+        options.cluster = replace(options.cluster, **{OF_MACHINES[name]: _of_machines(options.cluster, name, value)})
     elif name == "--python-interpreter":
-        _interpreter(options, value)
+        options.want_interpreter(value, name)
     elif name in ("--progress", "--no-progress"):
         options.progress = name == "--progress"
     elif name == "--summary":
@@ -254,6 +362,32 @@ def _store(options: Options, name: str, value: str) -> None:
         options.check = "error" if value else True
     else:
         options.action = name[2:]
+
+
+def _of_machines(known: ClusterOptions, name: str, value: str) -> Any:
+    """The value of an option of `OF_MACHINES`."""
+    if name == "--nodes":
+        return (*known.nodes, value)
+    if name == "--node-timeout":
+        seconds = _seconds(name, value)
+        if not seconds:
+            raise UsageError("--node-timeout is a number of seconds above 0")
+        return seconds
+    if name == "--listen":
+        return value
+    if name == "--scheduler":
+        from taskflow.cluster.schedulers import scheduler_of
+
+        try:
+            return scheduler_of(value)
+        except ArgumentError as error:
+            raise UsageError(f"--scheduler: {error}") from None
+    if _KNOWN[name] is None:
+        return True
+    path = os.path.abspath(value)
+    if not os.path.exists(path) or os.path.isdir(path):
+        raise UsageError(f"{name}: there is no file {path}")
+    return path
 
 
 def _count(name: str, value: str) -> int:
@@ -284,21 +418,6 @@ def _scripts(value: str) -> list[str]:
     return scripts
 
 
-def _interpreter(options: Options, wanted: str) -> None:
-    """The program runs under the interpreter that runs us; say so if another one was wanted."""
-    import shutil
-    import sys
-
-    found = shutil.which(wanted)
-    if found is None:
-        raise UsageError(f"--python-interpreter: there is no program {wanted!r}")
-    if os.path.realpath(found) != os.path.realpath(sys.executable):
-        options.notes.append(
-            f"--python-interpreter has no effect: the program runs under {sys.executable}; to run it under another, "
-            f"write {wanted} -m taskflow instead of runtask"
-        )
-
-
 def _writable_file(value: str) -> str:
     """Absolute, because the script may change directory; checked now, because later the run would be lost."""
     path = os.path.abspath(value)
@@ -322,6 +441,10 @@ def _nearest(name: str) -> str:
 
 def help_text() -> str:
     """What ``--help`` shows."""
-    from taskflow.preparation import usable_cores
+    from taskflow.cluster.machine import usable_cores
+    from taskflow.cluster.schedulers import SCHEDULERS
 
-    return HELP.format(cores=usable_cores(), levels=", ".join(LOG_LEVELS), pending=f"{MAX_PENDING:,}", io=IO_EXECUTORS)
+    return HELP.format(
+        cores=usable_cores(), levels=", ".join(LOG_LEVELS), pending=f"{MAX_PENDING:,}", io=IO_EXECUTORS,
+        timeout=NODE_TIMEOUT_S, schedulers=", ".join(SCHEDULERS),
+    )  # fmt: skip

@@ -8,9 +8,9 @@ from __future__ import annotations
 _JAVA = "no Java runs here"
 _TRACE = "this version makes no traces"
 _MONITOR = "this version has no monitor; --progress shows a status line"
-_NODES = "this version runs on one machine; --workers says how many executors it has there"
-_PLACES = "the executors of one machine need no addresses"
-_SCHEDULER = "tasks are placed by the runtime's own rules"
+_NODES = "this version makes no machines; those that there are stand in --resources or --nodes"
+_PLACES = "nodes are reached over SSH, and connect back by themselves; see --listen and --tunnel"
+_SCHEDULER = "the scheduler learns run times by itself"
 _STORAGE = "this version has no storage back-ends"
 _STREAMS = "this version has no streams"
 _CHECKPOINT = "this version makes no checkpoints: a run that is cut off begins anew"
@@ -36,9 +36,6 @@ MEANINGLESS: dict[str, tuple[str | None, str]] = {
     "--jvm-workers-opts": ("OPTIONS", _JAVA),
     "--classpath": ("PATH", _JAVA),
     "--lang": ("LANGUAGE", "runtask runs Python programs"),
-    "--project": ("FILE", _NODES),
-    "--resources": ("FILE", _NODES),
-    "--shutdown-in-node-failure": (None, _NODES),
     "--enable-external-adaptation": (None, _NODES),
     "--conn": ("CLASS", _NODES),
     "--comm": ("CLASS", _PLACES),
@@ -46,8 +43,6 @@ MEANINGLESS: dict[str, tuple[str | None, str]] = {
     "--master-port": ("PORT", _PLACES),
     "--socket": ("=PATH", _PLACES),
     "--uuid": ("ID", "every run has an id of its own"),
-    "--scheduler": ("CLASS", _SCHEDULER),
-    "--scheduler-config-file": ("FILE", _SCHEDULER),
     "--input-profile": ("FILE", _SCHEDULER),
     "--output-profile": ("FILE", _SCHEDULER),
     "--task-count": ("N", "the number of task functions has no limit"),
@@ -69,7 +64,6 @@ MEANINGLESS: dict[str, tuple[str | None, str]] = {
     "--fpga-reprogram": ("COMMAND", "this version runs nothing on FPGAs"),
     "--ear": ("VALUE", "this version measures no energy"),
     "--master-working-dir": ("DIR", "temporary files are in the run folder: see --run-dir"),
-    "--keep-workingdir": (None, "what a task leaves in its scratch folder is removed"),
     "--gen-coredump": (None, "set `ulimit -c unlimited` in the shell for core files"),
     "--pyobject-serialize": (None, _ITSELF),
     "--python-propagate-virtual-environment": (None, "executors always use the interpreter of the program"),

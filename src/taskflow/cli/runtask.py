@@ -22,21 +22,28 @@ from taskflow._version import __version__
 from taskflow.cli.options import Options, UsageError, help_text, parse
 from taskflow.cli.program import NotRunnableError, Program
 from taskflow.cli.signals import LAST_CHANCE, Signals
-from taskflow.model.errors import COMPSsException, FindingsError, TaskflowError
+from taskflow.model.errors import ClusterFileError, COMPSsException, FindingsError, TaskflowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskflow import runtime
     from taskflow.launch.spawn import Zygote
+    from taskflow.model.cluster import Cluster
 
 TRACE = 5  #: the level below logging.DEBUG
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program of a command line; return the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["cluster"]:
+        from taskflow.cli import cluster
+
+        return cluster.main(words[1:])
+    machines: Cluster | None = None
     try:
-        options = parse(sys.argv[1:] if argv is None else argv)
+        options = parse(words)
         if options.action == "help":
             sys.stdout.write(help_text())
             return 0
@@ -44,6 +51,10 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.write(f"taskflow {__version__}\n")
             return 0
         program = Program(options.script, options.arguments, module=options.module)
+        if options.cluster.names_machines:
+            from taskflow.cli.cluster import load
+
+            machines = load(options)
         for note in options.notes:
             say(note)
         if options.env_scripts or options.pythonpath or options.library_path:
@@ -53,7 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     except UsageError as error:
         say(f"{error}\nSee runtask --help.")
         return 2
-    return Launch(options, program).run()
+    except ClusterFileError as error:
+        say(f"the machines cannot be used as they are described:\n{error}")
+        return 2
+    return Launch(options, program, machines).run()
 
 
 def main_of_pycompss(argv: list[str]) -> int:
@@ -74,9 +88,10 @@ def say(text: str) -> None:
 class Launch:
     """One run of a program, from the start of its session to the exit code."""
 
-    def __init__(self, options: Options, program: Program) -> None:
+    def __init__(self, options: Options, program: Program, machines: Cluster | None = None) -> None:
         self.options = options
         self.program = program
+        self.machines = machines
         self.signals = Signals()
 
     def run(self) -> int:
@@ -110,7 +125,7 @@ class Launch:
         session = runtime.start(
             workers=options.workers, run_dir=run_dir, progress=options.progress,
             max_pending=options.max_pending, io_executors=options.io_executors, check=options.check,
-            nesting=options.nesting,
+            nesting=options.nesting, cluster=self.machines, cluster_options=options.cluster,
             argv=self.program.argv, zygote=zygote,
         )  # fmt: skip
         session.launched = True

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lxml import etree
 
+from taskflow.cluster.names import near
 from taskflow.model.cluster import Part
 from taskflow.model.errors import ClusterFileError
 
@@ -283,13 +284,6 @@ def _wrong(what: str, text: str, value: _Value) -> str:
 def _title(element: Any) -> str:
     name = element.get("Name") if isinstance(element.tag, str) else None
     return f"{_plain(element.tag)} {name}" if name else _plain(element.tag)
-
-
-def near(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was most likely meant, None if none is near."""
-    by_lower = {each.lower(): each for each in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
 
 
 def _instead(name: str, known: Iterable[str]) -> str:

@@ -6,8 +6,8 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
-from taskflow.cluster.documents import near
 from taskflow.cluster.hosts import HOST, USER
+from taskflow.cluster.names import near
 from taskflow.model.requirements import Node, Processor
 
 if TYPE_CHECKING:

@@ -9,17 +9,13 @@ from taskflow.model.cluster import Cluster
 from taskflow.model.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from taskflow.model.cluster import ClusterOptions
-    from taskflow.model.requirements import Node
 
 
-def cluster_of(options: ClusterOptions, this_machine: Callable[[], Node]) -> Cluster | None:
+def cluster_of(options: ClusterOptions) -> Cluster | None:
     """The machines that the options name; None if they name none, so that there is this one only.
 
-    ``this_machine`` tells what this one offers; it is asked if it is named without more words. Raises ArgumentError
-    for options, and ClusterFileError for files, that make no sense.
+    Raises ArgumentError for options, and ClusterFileError for files, that make no sense.
     """
     if not options.names_machines:
         return None
@@ -29,14 +25,17 @@ def cluster_of(options: ClusterOptions, this_machine: Callable[[], Node]) -> Clu
             "say everything: `runtask cluster describe` writes one)"
         )
     if options.nodes:
-        return _of_hosts(options.nodes, this_machine)
+        return _of_hosts(options.nodes)
     from taskflow.cluster.files import cluster_of_files
 
     return cluster_of_files(options.resources, options.project)
 
 
-def _of_hosts(entries: tuple[str, ...], this_machine: Callable[[], Node]) -> Cluster:
+def _of_hosts(entries: tuple[str, ...]) -> Cluster:
+    import tempfile
+
     from taskflow.cluster.hosts import is_home, setups_of
+    from taskflow.cluster.machine import describe_node, usable_cores
 
     setups = setups_of(entries)
     here = [setup for setup in setups if is_home(setup)]
@@ -45,9 +44,7 @@ def _of_hosts(entries: tuple[str, ...], this_machine: Callable[[], Node]) -> Clu
         raise ArgumentError(f"--nodes: {names} are one machine, this one; leave all but one of them out")
     home = None
     if here:
-        node = this_machine()
-        said = here[0].node.units
-        home = dataclasses.replace(node, processors=(dataclasses.replace(node.processors[0], units=said),
-                                                     *node.processors[1:])) if said else node  # fmt: skip
+        home = describe_node(here[0].node.units or usable_cores(), tempfile.gettempdir())
+        home = dataclasses.replace(home, name=here[0].name)
     remote = tuple([setup for setup in setups if setup not in here])
     return Cluster(nodes=remote, home=home, home_setup=here[0] if here else None, source="--nodes")

@@ -130,7 +130,7 @@ class ClusterOptions:
     the address on which the main program waits for nodes, "" for all. ``node_timeout``: seconds without an answer
     after which a node counts as lost. ``keep_working_dir``: the folders of the run stay on the nodes.
     ``shutdown_in_node_failure``: the loss of a node ends the run. ``scheduler``: the policy that picks nodes, by name;
-    "" for the usual one.
+    "" for the usual one. ``plan``: a file with the plan of the policy "predefined".
     """
 
     resources: str = ""
@@ -143,6 +143,7 @@ class ClusterOptions:
     keep_working_dir: bool = False
     shutdown_in_node_failure: bool = False
     scheduler: str = ""
+    plan: str = ""
 
     @property
     def names_machines(self) -> bool:
