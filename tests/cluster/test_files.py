@@ -188,7 +188,7 @@ def test_everything_that_can_be_said_of_a_node():
     assert (setup.user, setup.port, setup.min_port, setup.max_port) == ("user", 2222, 50000, 50010)
     assert setup.identities == ("/home/me/.ssh/id_ed25519", "/home/me/.ssh/id_rsa")
     assert setup.known_hosts == "/home/me/.ssh/known_hosts"
-    assert setup.working_dir == "/tmp/COMPSsWorker/"  # noqa: S108  what the file says
+    assert setup.working_dir == "/tmp/COMPSsWorker/"
     assert setup.app_dir == "/home/user/apps/"
     assert setup.pythonpath == ("/home/user/apps/", "/home/user/lib")
     assert setup.library_path == ("/usr/lib", "/opt/lib")
