@@ -184,13 +184,13 @@ def markdown(table: Table, machine: dict[str, str], skipped: Sequence[str], how:
     return "\n".join(lines)
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     """Replace what is between the markers, or the whole file if it has none."""
     old = path.read_text(encoding="utf-8") if path.exists() else ""
-    if BEGIN in old and END in old:
-        before, _, rest = old.partition(BEGIN)
-        after = rest.partition(END)[2]
+    if begin in old and end in old:
+        before, _, rest = old.partition(begin)
+        after = rest.partition(end)[2]
     else:
         before, after = "# Performance\n\n", "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+    path.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.cluster.hosts import loopback, namespaces
+from tests.cluster.runs import Runs
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +36,12 @@ def namespace_cluster(namespace_hosts):
     """Hosts master, node1, node2, node3 (see `NamespaceCluster`), all up, connected and as new."""
     namespace_hosts.reset()
     return namespace_hosts
+
+
+@pytest.fixture
+def runs(namespace_cluster):
+    """Runs of programs on the hosts in namespaces (see `Runs`). What a run leaves on any host is an error."""
+    runs = Runs(namespace_cluster)
+    yield runs
+    runs.close()
+    runs.assert_clean()
