@@ -23,6 +23,7 @@ import taskflow
 from taskflow import runtime
 from taskflow.api import binding
 from taskflow.drivers.simulated import Faults
+from taskflow.node import loans
 from tests.core import invariants
 from tests.properties.programs import Run, programs
 
@@ -59,9 +60,11 @@ rough = st.builds(
 
 
 @pytest.fixture(autouse=True)
-def small_segments(monkeypatch):
-    """Have arguments of some hundred bytes go through segments, as results do with `inline_limit`."""
+def small_values(monkeypatch):
+    """Have arguments of some hundred bytes go through segments, as results do with `inline_limit`; lend any array."""
     monkeypatch.setattr(binding, "INLINE_LIMIT", 200)
+    monkeypatch.setattr(loans, "SMALLEST", 0)
+    monkeypatch.setattr(loans, "HEEDLESS", ())
 
 
 def folder_of(base, name):

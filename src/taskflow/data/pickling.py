@@ -38,6 +38,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Reduce generators and tracked objects; the rest is cloudpickle's."""
         if type(obj) is types.GeneratorType:
             return generate, (list(obj),)
+        if state.on_array is not None and type(obj).__name__ == "ndarray":
+            state.on_array(obj)
         tracked = state.tracked
         if tracked is not None:
             datum = tracked.find(obj)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from taskflow.model.errors import SerializationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 #: Encoded values of fewer bytes than this travel inside messages; larger ones go to shared segments.
 INLINE_LIMIT = 65536
@@ -47,6 +47,7 @@ class _State(threading.local):
     collected: list[Any] | None = None
     hidden: Sequence[Any] = ()
     tracked: Tracked | None = None
+    on_array: Callable[[Any], None] | None = None  # called with each array before it is pickled
 
 
 state = _State()
@@ -94,6 +95,8 @@ def encode(value: Any, path: str, tracked: Tracked | None = None) -> Encoded:
     """
     pickled: list[pickle.PickleBuffer] = []
     if is_bare_array(value):
+        if state.on_array is not None:
+            state.on_array(value)
         # Nothing in it needs cloudpickle, which takes ten times as long.
         header = pickle.dumps(value, 5, buffer_callback=pickled.append)
         return Encoded(header, [buffer.raw() for buffer in pickled], [])

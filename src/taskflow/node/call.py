@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from taskflow.data.files import COPY_LIMIT, copy_any, fingerprint, remove_any
 from taskflow.data.serialization import decode_blob
 from taskflow.model.errors import MissingOutputError, TaskflowError
+from taskflow.node.loans import Loan, lend
 from taskflow.wire.messages import (
     N_BLOB,
     N_DICT,
@@ -28,15 +29,25 @@ if TYPE_CHECKING:
     from taskflow.node.interpreter import Interpreter
     from taskflow.node.report import Key
 
+Params = tuple[tuple["int | str", tuple[Any, ...]], ...]
+
 
 class Call:
     """The arguments of one task while it runs."""
 
     def __init__(
-        self, interpreter: Interpreter, task_id: int, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+        self,
+        interpreter: Interpreter,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        params: Params,
+        lends: bool,
     ) -> None:
         self.interpreter = interpreter
-        self.task_id = task_id
+        self.params = params
+        self.lends = lends
+        self.loans: dict[Key, Loan] = {}  # held arrays that the task reads in place
+        self.output_before: tuple[list[tuple[int, str]], int]  # what had been printed, if anything is lent
         self.args: list[Any] = list(args)
         self.kwargs: dict[str, Any] = dict(kwargs) if kwargs else {}
         self.consumed: list[Key] = []
@@ -60,7 +71,7 @@ class Call:
         elif kind == N_SEGMENT:
             value = self.interpreter.store.read(node[1], [self._decode(part, None, ()) for part in node[2]])
         elif kind == N_LOCAL:
-            value, used_up = self.interpreter.take_local(node[1], movable=node[2])
+            value, used_up = self.interpreter.take_local(node[1], self, movable=node[2], writes=node[3])
             if used_up:
                 self.consumed.append(node[1])
         elif kind == N_LIST:
@@ -79,6 +90,23 @@ class Call:
             self._sinks.append((root, path, None))
             self.written.append(value)
         return value
+
+    def borrow(self, key: Key, array: Any) -> Any:
+        """A view of a held array to read in place; None if this task must be given a copy.
+
+        It must if it could not be run again from the same arguments.
+        """
+        if self.lends and not self.loans:
+            movable = self.interpreter.movable
+            self.lends = not self.consumed and all(_can_be_had_again(node, movable) for _, node in self.params)
+            output = self.interpreter.report.output
+            self.output_before = (output, len(output))
+        return lend(self.loans, key, array) if self.lends else None
+
+    def unlock(self) -> None:
+        """The body has ended: what it returns of the arrays it was lent must not be read-only for who gets it."""
+        for loan in self.loans.values():
+            loan.unlock()
 
     def _decode_list(self, nodes: list[tuple[Any, ...]], root: Any, path: tuple[Any, ...]) -> list[Any]:
         return [self._decode(node, root, (*path, index)) for index, node in enumerate(nodes)]
@@ -158,6 +186,22 @@ def steps_text(path: tuple[Any, ...]) -> str:
     """How a message names a part of an argument: ``args[0]['key']``."""
     root = f"kwargs[{path[0]!r}]" if isinstance(path[0], str) else f"args[{path[0]}]"
     return root + "".join(f"[{step!r}]" for step in path[1:])
+
+
+def _can_be_had_again(node: tuple[Any, ...], movable: set[Key]) -> bool:
+    """Whether the argument, and what is written through it, would be as it was at the first time."""
+    kind = node[0]
+    if kind == N_LOCAL:
+        return not (node[2] or node[3] or node[1] in movable)
+    if kind == N_PATH:
+        return bool(node[1] == P_COPY)
+    if kind == N_LIST:
+        parts = node[1]
+    elif kind == N_DICT:
+        parts = [part for pair in node[1] for part in pair]
+    else:
+        parts = node[2] if kind in (N_BLOB, N_SEGMENT) else ()
+    return all(_can_be_had_again(part, movable) for part in parts)
 
 
 def _share(source: str | None, target: str, *, directory: bool) -> None:

@@ -34,6 +34,8 @@ GLOBAL_LIMIT = 1 << 20  #: bytes; a larger global variable is not looked at agai
 class CheckedInterpreter(Interpreter):
     """Runs tasks and notes what they do with their parameters, with files and with global variables."""
 
+    lends = False  # a write that is refused cannot be noted
+
     def __init__(self, store: Store, scratch: str, **settings: Any) -> None:
         super().__init__(store, scratch, **settings)
         run_dir = os.path.dirname(os.path.dirname(os.path.realpath(scratch)))

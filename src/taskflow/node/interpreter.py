@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE
 from taskflow.data import serialization
-from taskflow.data.serialization import FIXED_TYPES, decode_blob, encode, is_bare_array, is_plain
+from taskflow.data.serialization import FIXED_TYPES, decode_blob, encode, is_bare_array, is_plain, state
 from taskflow.model.errors import MissingOutputError, SerializationError
 from taskflow.node.call import Call, steps_text
 from taskflow.node.environment import task_environment
 from taskflow.node.exceptions import encode_error
+from taskflow.node.loans import Loan, may_be_for_want_of_a_copy
 from taskflow.node.report import Key, Report
 from taskflow.wire.messages import (
     N_LOCAL,
@@ -44,6 +45,8 @@ class Interpreter:
     ``held``: large results kept in memory, by key. ``shared``: descriptors of those that were published.
     ``reports``: sent reports the master has not acknowledged; later tasks of the queue may use results in them.
     """
+
+    lends = True  #: held arrays to tasks that read them (see `node.loans`)
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Interpreter:
         self._scratch_folders: list[str] = []
         self._folders: set[str] = set()
         self._copied: set[Key] = set()  # held results of which a reader has had a copy
+        self._copying: set[int] = set()  # functions to which nothing is lent
         self._untold: list[Report] = []
         self.report = Report(1, number, epoch)
         self.await_news: Callable[[float], None] = _no_news
@@ -82,7 +86,7 @@ class Interpreter:
     @property
     def callers_of_bodies(self) -> tuple[Callable[..., Any], ...]:
         """The functions of the runtime that call bodies of tasks."""
-        return (Interpreter.run_plain, Interpreter.run)
+        return (Interpreter.run_plain, Interpreter._attempt)
 
     # ------------------------------------------------------------------ instructions
 
@@ -91,6 +95,8 @@ class Interpreter:
         for function_id, name, definition, returns, time_out in functions:
             self.names[function_id] = name
             self.returns[function_id] = returns
+            if definition[0] == "through" or not self.lends:
+                self._copying.add(function_id)  # what it has called cannot be called again
             try:
                 function = load_function(definition)
                 if time_out:
@@ -195,7 +201,7 @@ class Interpreter:
             args[place] = value
         return True
 
-    def run(  # noqa: PLR0915  one task from its arguments to its outputs
+    def run(
         self,
         task_id: int,
         function_id: int,
@@ -212,16 +218,39 @@ class Interpreter:
             self._fail(task_id, self.broken[function_id])
             return
         self.task_id = task_id
-        call = Call(self, task_id, args, kwargs)
+        call = Call(self, args, kwargs, params, function_id not in self._copying)
+        done = self._attempt(function, call, task_id, function_id, returns, durable, environment)
+        if not call.loans:
+            return
+        self._take_back(call.loans, function_id)
+        if not done:
+            self._copying.add(function_id)
+            output, printed = call.output_before
+            if self.report.output is output:
+                del output[printed:]  # what has been sent cannot be taken back
+            call = Call(self, args, kwargs, params, False)
+            self._attempt(function, call, task_id, function_id, returns, durable, environment)
+
+    def _attempt(  # noqa: PLR0915  one task from its arguments to its outputs
+        self,
+        function: Callable[..., Any],
+        call: Call,
+        task_id: int,
+        function_id: int,
+        returns: int,
+        durable: bool,
+        environment: dict[str, str] | None,
+    ) -> bool:
+        """Run a task; False if it failed, perhaps because what it was lent is read-only."""
         try:
             try:
-                for where, node in params:
+                for where, node in call.params:
                     call.bind(where, node)
                 call.written.clear()  # a result may stay in memory only if nothing else refers to it
             except MissingInput as missing:
                 self.report.skipped.append((task_id, missing.key))
                 self.report.consumed.extend(call.consumed)
-                return
+                return True
             if environment is None:
                 value = function(*call.args, **call.kwargs)
             else:
@@ -229,6 +258,8 @@ class Interpreter:
                     value = function(*call.args, **call.kwargs)
             results = self._returned(value, returns, function_id)
             del value  # a result may stay in memory only if nothing else refers to it
+            if call.loans:
+                call.unlock()
             outputs: list[tuple[int, Any]] = []
             for index in range(len(results)):
                 try:
@@ -258,6 +289,10 @@ class Interpreter:
         except BaseException as error:  # noqa: BLE001  whatever a task raises is the main program's to see
             for key in [key for key in self.held if key[0] == task_id]:
                 del self.held[key]
+            if call.loans:
+                if may_be_for_want_of_a_copy(error):
+                    return False
+                call.unlock()
             if call.consumed:
                 self.report.consumed.extend(call.consumed)
             self._fail(task_id, error)
@@ -265,6 +300,30 @@ class Interpreter:
             call.clean()
             if self.nested is not None:
                 self.nested.end()
+        return True
+
+    def _take_back(self, loans: dict[Key, Loan], function_id: int) -> None:
+        """Nothing of the attempt is left but what it has stored away: see that held arrays are as they were."""
+        held = self.held
+        state.on_array = None
+        while loans:
+            key, loan = loans.popitem()
+            written = loan.end()
+            del loan
+            if key not in held:
+                continue  # it has been published meanwhile
+            if written:
+                # Past the flag, by native code. What it was is lost: its maker has to run again if it is wanted.
+                del held[key]
+                self._copying.add(function_id)
+                note = (
+                    f"taskflow: {self.names[function_id]} wrote to an array that it was given to read, through an "
+                    f"address; the array is made again if it is needed. Later tasks of the function get copies.\n"
+                )
+                os.write(2, note.encode())
+            elif not _is_only_reference(held, key):
+                held[key] = held[key].copy(order="K")  # somebody goes on using the one that was lent
+                self._copying.add(function_id)
 
     def _not_made(self, function_id: int, target: str) -> str:
         return (
@@ -327,8 +386,8 @@ class Interpreter:
 
     # ------------------------------------------------------------------ inputs made here
 
-    def take_local(self, key: Key, *, movable: bool) -> tuple[Any, bool]:
-        """The value an earlier task of this executor made, as the reader's own copy; and whether it was used up."""
+    def take_local(self, key: Key, call: Call, *, movable: bool, writes: bool) -> tuple[Any, bool]:
+        """The value an earlier task of this executor made, as the reader's own; and whether it was used up."""
         if key in self.held:
             if not movable and key not in self.movable:
                 # The main program often drops its name for a value right after the call (``x = step(x)``). Waiting
@@ -336,10 +395,12 @@ class Interpreter:
                 nbytes = self.held[key].nbytes
                 if nbytes >= _WORTH_WAITING:
                     self.await_news(nbytes / _WAIT_BYTES_PER_S)
-            if (movable or key in self.movable) and _is_only_reference(self.held, key):
+            if (movable or key in self.movable) and not call.loans and _is_only_reference(self.held, key):
                 self.movable.discard(key)
                 self.shared.pop(key, None)
                 return self.held.pop(key), True
+            if not writes and (view := call.borrow(key, self.held[key])) is not None:
+                return view, False
             if key not in self._copied:
                 # Others may read it too. A copy on the heap costs a third of publishing it.
                 self._copied.add(key)
@@ -353,12 +414,12 @@ class Interpreter:
             if index == 0 and task_id in report.plain:
                 return report.plain[task_id], False
             if task_id in report.rich:
-                state, value = report.rich[task_id][index]
-                if state == VALUE:
+                kind, value = report.rich[task_id][index]
+                if kind == VALUE:
                     return value, False
-                if state == BLOB:
+                if kind == BLOB:
                     return decode_blob(value), False
-                if state == SEGMENT:
+                if kind == SEGMENT:
                     return self.store.read(value), False
                 break
         raise MissingInput(key)
@@ -368,8 +429,8 @@ class Interpreter:
         task_id, index = key
         for report in (self.report, *reversed(self.reports)):
             if task_id in report.rich:
-                state, value = report.rich[task_id][index]
-                if state == FILE:
+                kind, value = report.rich[task_id][index]
+                if kind == FILE:
                     return str(value)
         raise MissingInput(key)
 
