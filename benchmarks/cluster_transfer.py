@@ -66,8 +66,8 @@ def link() -> Iterator[tuple[list[list[str]], str, str]]:
 
 def serve(settings: dict[str, Any]) -> None:
     """The host that has the value: a raw server and a data server."""
-    from taskflow.data.folders import Folders
-    from taskflow.data.serve import DataServer
+    from taskflow.data.serve import DataServer, DataService
+    from taskflow.data.shares import Shares
     from taskflow.wire.security import RunKeys, server_context
 
     size = settings["size"]
@@ -78,7 +78,7 @@ def serve(settings: dict[str, Any]) -> None:
     listener = socket.create_server((settings["host"], 0))
     data = DataServer(
         socket.create_server((settings["host"], 0)), server_context(RunKeys(*settings["keys"])), "bench",
-        Folders(settings["segments"], [settings["segments"]]),
+        DataService(Shares(settings["segments"], [settings["segments"]])),
     )  # fmt: skip
     print(json.dumps([listener.getsockname()[1], data.port]), flush=True)
     file = os.open(path, os.O_RDONLY)
@@ -97,7 +97,8 @@ def serve(settings: dict[str, Any]) -> None:
 
 def fetch(settings: dict[str, Any]) -> None:
     """The host that gets the value, several times in several ways; prints the rates in bytes a second."""
-    from taskflow.data.folders import Folders
+    from taskflow.data.serve import token_for
+    from taskflow.data.shares import Shares
     from taskflow.data.transfers import Mover
     from taskflow.wire.security import Hello, RunKeys, client_context, connect
 
@@ -107,9 +108,8 @@ def fetch(settings: dict[str, Any]) -> None:
     notes: queue.Queue[dict[str, Any]] = queue.Queue()
     context = client_context(RunKeys(*settings["keys"]))
     raw_port, data_port = settings["ports"]
-    mover = Mover(
-        Folders(folder, [folder]), lambda address: connect(address, context, Hello("bench", "data", 1, "")), notes.put
-    )  # fmt: skip
+    hello = Hello("bench", "data", 1, token_for(0))
+    mover = Mover(Shares(folder, [folder]), lambda address: connect(address[:2], context, hello), notes.put)
     raw = socket.create_connection((settings["host"], raw_port))
     buffer = memoryview(bytearray(PIECE))
 
@@ -126,7 +126,7 @@ def fetch(settings: dict[str, Any]) -> None:
 
     def by_mover(kind: str) -> None:
         mover.handle({
-            "note": "get", "id": 1, "kind": kind, "address": [settings["host"], data_port],
+            "note": "get", "id": 1, "kind": kind, "address": [settings["host"], data_port, 0],
             "source": "value" if kind == "segment" else settings["path"],
             "target": "value" if kind == "segment" else f"{folder}/value",
         })  # fmt: skip

@@ -437,7 +437,7 @@ class Session:
             number = next(self.datum_ids)
             version = Version(number)
             version.state = FILE
-            version.value = name
+            version.value = self.engine.own_file(name, directory=directory)
             # Bodies of nested tasks may get here at the same time.
             datum = self.files.setdefault(name, FileDatum(version, name, directory=directory))
             self._at_path.setdefault(name, weakref.WeakSet()).add(version)
@@ -479,8 +479,8 @@ class Session:
     def release_path(self, path: str) -> None:
         """A file in the run folder that others have taken the place of: it goes with the versions that lie there."""
         self.files.pop(path, None)
-        versions = [version for version in self._at_path.pop(path, ()) if version.value == path]
-        owner = OwnedPath(path)
+        versions = [version for version in self._at_path.pop(path, ()) if str(version.value) == path]
+        owner = self.engine.made_file(path, directory=os.path.isdir(path))
         for version in versions:
             version.value = owner
 
@@ -491,23 +491,22 @@ class Session:
     def free_name(self, path: str, keep: Version | None = None) -> None:
         """As `free_path`, for a path that may be known or not."""
         for version in list(self._at_path.pop(path, ())):
-            if version is not keep and version.value == path:
+            if version is not keep and str(version.value) == path:
                 self._wait(ReadersLatch(version))
 
     def wait_readers(self, path: str) -> None:
         """Wait until no pending task reads the user's own file at the path."""
         for version in list(self._at_path.get(path, ())):
-            if version.value == path:
+            if str(version.value) == path:
                 self._wait(ReadersLatch(version))
 
-    @staticmethod
-    def _place(datum: FileDatum, version: Version) -> None:
+    def _place(self, datum: FileDatum, version: Version) -> None:
         owned = version.value
         shared = version.readers > 0
-        move_into_place(owned.path, datum.path, directory=datum.directory, keep_source=shared)
+        move_into_place(str(owned), datum.path, directory=datum.directory, keep_source=shared)
         if not shared:
             owned.give_away()
-            version.value = datum.path
+            version.value = self.engine.own_file(datum.path, directory=datum.directory)
 
     def bring_back_all(self) -> None:
         """At the end: every finished file to its place. A failed version leaves the user's file alone."""

@@ -4,10 +4,9 @@ import random
 
 import pytest
 
-from taskflow.cluster import schedulers
 from taskflow.core.graph import DONE, FAILED, GONE, HELD, PENDING, SEGMENT, VALUE, Datum, Held, Task, Version
-from taskflow.core.scheduling import SCHEDULERS, Scheduler
-from taskflow.model.errors import NodeLostError, NoNodeError, TransferError
+from taskflow.core.scheduling import SCHEDULERS, Scheduler, scheduler_named
+from taskflow.model.errors import ArgumentError, NodeLostError, NoNodeError, TransferError
 from taskflow.model.parameters import Direction
 from taskflow.model.requirements import Node, Processor, ProcessorNeed, Requirements
 from tests.core.world import LONG, SHORT, World
@@ -517,5 +516,23 @@ def test_weights_say_which_data_draw_a_task():
     assert node_of(task) == 1
 
 
-def test_the_schedulers_are_those_that_users_can_name():
-    assert {*SCHEDULERS, "predefined"} == set(schedulers.SCHEDULERS)
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("es.bsc.compss.scheduler.lookahead.locality.LocalityTS", "locality"),
+        ("es.bsc.compss.scheduler.orderstrict.fifo.FifoTS", "fifo"),
+        ("es.bsc.compss.scheduler.lookahead.lifo.LifoTS", "lifo"),
+        ("es.bsc.compss.scheduler.lookahead.mt.successors.fifo.FifoTS", "successors.fifo"),
+        ("es.bsc.compss.scheduler.lookahead.successors.constraintsfifo.ConstraintsFifoTS", "successors.fifo"),
+        ("es.bsc.compss.scheduler.fullgraph.multiobjective.MOScheduler", "lookahead"),
+        ("es.bsc.compss.scheduler.predefined.PredefinedTS", "predefined"),
+        ("lifo", "lifo"),
+    ],
+)
+def test_schedulers_have_the_names_of_pycompss_too(name, policy):
+    assert scheduler_named(name).name == policy
+
+
+def test_a_scheduler_that_does_not_exist_is_refused():
+    with pytest.raises(ArgumentError, match="no scheduler 'locallity'; did you mean locality"):
+        scheduler_named("locallity")

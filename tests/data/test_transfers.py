@@ -14,13 +14,13 @@ import time
 import pytest
 
 from taskflow.data import connections, receiving, sending
-from taskflow.data.folders import Folders, ticket
-from taskflow.data.serve import DataServer
+from taskflow.data.serve import DataServer, DataService, token_for
+from taskflow.data.shares import Shares, ticket
 from taskflow.data.transfers import Mover
 from taskflow.wire.security import Hello, client_context, connect, make_keys, server_context
 
 PART = 1 << 20
-SECRET = "s"
+WORD = "s"
 
 
 @pytest.fixture(scope="module")
@@ -36,26 +36,26 @@ class Node:
         self.files = f"{folder}/files"
         os.makedirs(self.segments)
         os.makedirs(self.files)
-        self.folders = Folders(self.segments, [self.files], secret)
-        self.server = DataServer(
-            socket.create_server(("127.0.0.1", 0)), server_context(keys), "run", self.folders,
-            silence_s=2.0, help_s=1.0, part_bytes=PART,
-        )  # fmt: skip
+        self.number = number
+        self.shares = Shares(self.segments, [self.files], secret)
+        self.service = DataService(self.shares, number, silence_s=2.0, help_s=1.0, part_bytes=PART)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.server = DataServer(listener, server_context(keys), "run", self.service)
         self.notes = queue.Queue()
         context = client_context(keys)
         self.opened = []
 
         def dial(address):
-            made = connect(address, context, Hello("run", "data", number, ""))
+            made = connect(address[:2], context, Hello("run", "data", number, token_for(address[2])))
             self.opened.append(made)
             return made
 
-        self.mover = Mover(self.folders, dial, self.notes.put, f"n{number}", silence_s=2.0, part_bytes=PART)
+        self.mover = Mover(self.shares, dial, self.notes.put, f"n{number}", silence_s=2.0, part_bytes=PART)
         self.count = 0
 
     @property
     def address(self):
-        return ["127.0.0.1", self.server.port]
+        return ["127.0.0.1", self.server.port, self.number]
 
     def begin(self, what, kind, source, target, address, proof=""):
         self.count += 1
@@ -80,7 +80,7 @@ class Node:
 
 @pytest.fixture
 def nodes(keys, tmp_path):
-    made = [Node(keys, f"{tmp_path}/{name}", number, SECRET) for number, name in enumerate(("home", "near"))]
+    made = [Node(keys, f"{tmp_path}/{name}", number, WORD) for number, name in enumerate(("home", "near"))]
     yield made
     for node in made:
         node.close()
@@ -198,7 +198,7 @@ def test_a_kept_connection_that_was_closed_is_replaced(nodes):
     home, near = nodes
     write(f"{home.segments}/a", b"a")
     assert near.ask("get", "segment", "a", "a", home.address)["note"] == "moved"
-    for connection in list(home.server._connections):
+    for connection in list(home.service._connections):
         connection.shut()
     time.sleep(0.1)
     began = time.monotonic()
@@ -281,7 +281,7 @@ def test_a_source_that_is_missing(nodes, what):
         assert note["note"] == "unmoved"
         assert note["absent"], note
         assert "is not there" in note["why"]
-        assert f"127.0.0.1:{home.server.port}" in note["why"]
+        assert f"home (127.0.0.1:{home.server.port})" in note["why"]
 
 
 def test_a_special_file_is_refused_and_nobody_waits_for_it(nodes):
@@ -362,7 +362,7 @@ def test_no_room_is_known_before_a_large_file_is_asked_for(nodes, monkeypatch):
     path = f"{home.segments}/big"
     write(path, bytes(3 * PART))
     full = os.statvfs_result((4096, 4096, 1000, 10, 10, 0, 0, 0, 0, 255))
-    monkeypatch.setattr("taskflow.data.folders.os.statvfs", lambda _: full)
+    monkeypatch.setattr("taskflow.data.shares.os.statvfs", lambda _: full)
     note = near.ask("get", "segment", "big", "big", home.address)
     assert f"no room for {3 * PART:,} bytes in {near.segments}: 40,960 are free" in note["why"]
     assert os.listdir(near.segments) == []
@@ -437,7 +437,7 @@ def test_a_silent_server_ends_the_transfer(keys, nodes):
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
         began = time.monotonic()
-        note = near.ask("get", "segment", "x", "x", ["127.0.0.1", listener.getsockname()[1]])
+        note = near.ask("get", "segment", "x", "x", ["127.0.0.1", listener.getsockname()[1], 0])
         assert "was silent for 2 seconds" in note["why"]
         assert time.monotonic() - began < 10
         thread.join(5)
@@ -449,15 +449,15 @@ def test_a_peer_that_takes_nothing_ends_the_transfer(keys, nodes):
     home = nodes[0]
     write(f"{home.files}/1/x", bytes(64 << 20))
     quiet = connections.Connection(
-        connect(tuple(home.address), client_context(keys), Hello("run", "data", 5, "")), "home"
+        connect(tuple(home.address[:2]), client_context(keys), Hello("run", "data", 5, token_for(0))), "home"
     )
     quiet.send_message(op="get", kind="file", name=f"{home.files}/1/x", offset=0, length=1 << 30)
     deadline = time.monotonic() + 10
-    while not home.server._connections and time.monotonic() < deadline:
+    while not home.service._connections and time.monotonic() < deadline:
         time.sleep(0.01)
-    while home.server._connections and time.monotonic() < deadline:
+    while home.service._connections and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not home.server._connections
+    assert not home.service._connections
     quiet.close()
 
 
@@ -465,25 +465,32 @@ def test_nobody_there(nodes):
     near = nodes[1]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    note = near.ask("get", "segment", "x", "x", ["127.0.0.1", port])
+    note = near.ask("get", "segment", "x", "x", ["127.0.0.1", port, 0])
     assert note["note"] == "unmoved"
     assert not note["absent"]
-    assert f"127.0.0.1:{port} cannot be reached (Connection refused)" in note["why"]
+    assert f"home (127.0.0.1:{port}) cannot be reached (Connection refused)" in note["why"]
 
 
 def test_another_run_is_not_let_in(nodes):
     home, near = nodes
     write(f"{home.segments}/x", b"x")
     context = client_context(make_keys())
-    stranger = Mover(
-        near.folders, lambda address: connect(address, context, Hello("run", "data", 1, "")), near.notes.put
-    )  # fmt: skip
+    hello = Hello("run", "data", 1, token_for(0))
+    stranger = Mover(near.shares, lambda address: connect(address[:2], context, hello), near.notes.put)
     stranger.handle({
         "note": "get", "id": 1, "kind": "segment", "source": "x", "target": "y", "address": home.address,
     })  # fmt: skip
     assert near.notes.get(timeout=20)["note"] == "unmoved"
     assert os.listdir(near.segments) == []
     stranger.close()
+
+
+def test_another_node_at_the_address_is_not_taken_for_the_one_that_was_meant(nodes):
+    home, near = nodes
+    write(f"{home.segments}/x", b"x")
+    note = near.ask("get", "segment", "x", "x", ["127.0.0.1", home.server.port, 7])
+    assert note["note"] == "unmoved"
+    assert not note["absent"]
 
 
 def slow(monkeypatch, seconds):
@@ -572,7 +579,7 @@ def test_the_server_of_home_is_a_process_that_ends_with_its_parent(keys, nodes, 
     }  # fmt: skip
     process.stdin.write(json.dumps(settings).encode() + b"\n")
     process.stdin.flush()
-    address = ["127.0.0.1", json.loads(process.stdout.readline())["port"]]
+    address = ["127.0.0.1", json.loads(process.stdout.readline())["port"], 0]
     assert near.ask("get", "segment", "one", "one", address)["note"] == "moved"
     write(f"{near.files}/1/out", b"out")
     note = near.ask("put", "file", f"{near.files}/1/out", f"{tmp_path}/root/1/out", address)

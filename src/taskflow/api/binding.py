@@ -16,7 +16,6 @@ from taskflow.api.futures import Future
 from taskflow.core.graph import BLOB, FILE, SEGMENT, VALUE, Datum, Task, Version
 from taskflow.data.files import OwnedPath, absolute, remove_any
 from taskflow.data.serialization import FIXED_TYPES, INLINE_LIMIT, encode, is_plain
-from taskflow.data.store import Segment
 from taskflow.model.errors import SerializationError, UnavailableError
 from taskflow.model.parameters import Direction, Kind, Parameter
 from taskflow.wire.messages import N_BLOB, N_DICT, N_LIST, N_NEW, N_PATH, N_READ, N_SAME, N_SEGMENT, N_VALUE
@@ -414,7 +413,7 @@ class Binder:
         self.session.files.pop(datum.path, None)
         self.session.wait_readers(datum.path)
         version = datum.current
-        if version.state != FILE or version.value != datum.path:
+        if version.state != FILE or str(version.value) != datum.path:
             # Tasks have written newer versions: what lies at the path is one that nobody needs any more.
             remove_any(datum.path)
         else:
@@ -435,8 +434,7 @@ def stored(session: Session, value: Any, name: str) -> tuple[int, Any] | None:
         return None
     if encoded.nbytes < INLINE_LIMIT:
         return BLOB, encoded.blob()
-    store = session.engine.store
-    return SEGMENT, Segment(store.directory, store.write(encoded))
+    return SEGMENT, session.engine.store.keep(encoded)
 
 
 def _noun(parameter: Parameter) -> str:

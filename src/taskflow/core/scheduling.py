@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+
+from taskflow.model.errors import ArgumentError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,6 @@ class Scheduler:
         return None if self.plan is None else self.plan.get(task_id)
 
 
-#: By name, but for "predefined", which needs a plan. `cluster.schedulers` knows the names of PyCOMPSs' classes.
 SCHEDULERS = {
     scheduler.name: scheduler
     for scheduler in (
@@ -38,3 +40,28 @@ SCHEDULERS = {
         Scheduler("lookahead", lookahead=True),
     )
 }
+
+_POLICIES = {"fifots": "fifo", "lifots": "lifo", "localityts": "locality", "constraintsfifots": "fifo"}
+
+
+def scheduler_named(name: str) -> Scheduler:
+    """The scheduler of that name, or the one that comes nearest to PyCOMPSs' class of that name.
+
+    Raises ArgumentError for a name that is none.
+    """
+    if name in SCHEDULERS:
+        return SCHEDULERS[name]
+    parts = name.lower().split(".")
+    if "successors" in parts:
+        policy = _POLICIES.get(parts[-1])
+        if policy is not None:
+            return dataclasses.replace(SCHEDULERS[policy], name=f"successors.{policy}", successors=True)
+    elif parts[-1] in _POLICIES:
+        return SCHEDULERS[_POLICIES[parts[-1]]]
+    elif parts[-1] == "moscheduler":
+        return SCHEDULERS["lookahead"]
+    elif parts[-1] == "predefinedts":
+        return Scheduler("predefined", plan={})
+    near = difflib.get_close_matches(parts[-1], [*SCHEDULERS, "predefined"], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SCHEDULERS)} and predefined"
+    raise ArgumentError(f"there is no scheduler {name!r}; {hint}")

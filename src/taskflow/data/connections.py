@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-Address = tuple[str, int]
+#: Host, port, and number of the node that is meant.
+Address = tuple[str, int, int]
 
 SILENCE_S = 20.0  #: whoever says and takes nothing for so long is given up
 IDLE_S = 120.0  #: a connection that nobody has used for so long is closed by the side that serves
@@ -133,6 +134,12 @@ class Connection:
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
+def place(address: Address) -> str:
+    """An address for messages."""
+    host, port, number = address
+    return f"{f'node {number}' if number else 'home'} ({host or 'by way of the connection to it'}:{port})"
+
+
 class Pool:
     """Connections to other processes, kept for the next request.
 
@@ -158,10 +165,10 @@ class Pool:
                     return connection, True
                 connection.close()
         try:
-            return Connection(self._connect(address), f"{address[0]}:{address[1]}", self._silence_s), False
+            return Connection(self._connect(address), place(address), self._silence_s), False
         except Exception as error:
             text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise BrokenConnectionError(f"{address[0]}:{address[1]} cannot be reached ({text})") from error
+            raise BrokenConnectionError(f"{place(address)} cannot be reached ({text})") from error
 
     def give_back(self, address: Address, connection: Connection) -> None:
         """The connection is in order, and nobody waits for anything on it."""

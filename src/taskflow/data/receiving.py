@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow.data.connections import BrokenConnectionError
 from taskflow.data.files import remove_any
-from taskflow.data.folders import DIRECTORY_ITEM, Item, RefusedError, check_room, temporary_for
+from taskflow.data.shares import DIRECTORY_ITEM, Item, RefusedError, check_room, temporary_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ import stat
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from taskflow.data.folders import DIRECTORY_ITEM, SEGMENT_ITEM, Folders, Item, RefusedError
+from taskflow.data.shares import DIRECTORY_ITEM, SEGMENT_ITEM, Item, RefusedError, Shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,11 +30,11 @@ def item_in(message: dict[str, Any]) -> Item:
     return Item(str(message.get("kind")), str(message.get("name")), str(message.get("ticket") or ""))
 
 
-def answer(connection: Connection, folders: Folders, message: dict[str, Any]) -> None:
+def answer(connection: Connection, shares: Shares, message: dict[str, Any]) -> None:
     """Give what the message asks for. Raises BrokenConnectionError only."""
     item = item_in(message)
     try:
-        path = folders.source(item)
+        path = shares.source(item)
         if item.kind == DIRECTORY_ITEM:
             _send_directory(connection, path)
         else:

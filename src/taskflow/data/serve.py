@@ -16,9 +16,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from taskflow.data.connections import IDLE_S, SILENCE_S, BrokenConnectionError, Connection
-from taskflow.data.folders import Folders, Item, RefusedError
 from taskflow.data.receiving import PART_BYTES, DeclinedError, Reception
 from taskflow.data.sending import answer, item_in
+from taskflow.data.shares import Item, RefusedError, Shares
 from taskflow.wire.door import Door
 from taskflow.wire.security import Hello, RunKeys, server_context
 
@@ -30,40 +30,44 @@ MAX_CONNECTIONS = 512
 OLD_RECEPTIONS = 1000  #: puts whose ends are remembered, for those who were cut off before they could be told
 
 
-class DataServer:
-    """Serves the data of one node of a run on a socket that listens.
-
-    ``refused``: called with the address of a connection that was not let in, and why.
-    """
+class DataService:
+    """Serves the data of one node over connections that others have opened and proved. ``number``: of the node."""
 
     def __init__(
         self,
-        listener: socket.socket,
-        context: ssl.SSLContext,
-        run: str,
-        folders: Folders,
+        shares: Shares,
+        number: int = 0,
         *,
         silence_s: float = SILENCE_S,
         help_s: float = HELP_S,
         part_bytes: int = PART_BYTES,
     ) -> None:
-        self._folders = folders
+        self._shares = shares
+        self._number = number
         self._silence_s = silence_s
         self._help_s = help_s
         self._part_bytes = part_bytes
         self._lock = threading.Lock()
         self._connections: set[Connection] = set()
         self._receptions: dict[str, Reception] = {}
-        self._door = Door(listener, context, run, self._admit, self._enter, lambda *_: None)
 
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self._door.port
+    def admit(self, hello: Hello) -> str:
+        """Whether who says this may use the data: "" or why not."""
+        if hello.kind != "data":
+            return f"this is a server for data, not for {hello.kind[:20]!r}"
+        if hello.token != token_for(self._number):
+            return "another node was meant"  # two may have the same address, each in its own network
+        return "" if len(self._connections) < MAX_CONNECTIONS else "it has too many connections"
+
+    def enter(self, sock: ssl.SSLSocket, hello: Hello) -> None:
+        """Serve a connection that has been admitted, in a thread of its own."""
+        connection = Connection(sock, f"node {hello.node}", self._silence_s)
+        with self._lock:
+            self._connections.add(connection)
+        threading.Thread(target=self._serve, args=[connection], name="taskflow-data", daemon=True).start()
 
     def close(self) -> None:
         """Serve nobody any more; what is on its way here leaves nothing behind."""
-        self._door.close()
         with self._lock:
             connections = list(self._connections)
             receptions = list(self._receptions.values())
@@ -72,23 +76,12 @@ class DataServer:
         for connection in connections:
             connection.shut()
 
-    def _admit(self, hello: Hello) -> str:
-        if hello.kind != "data":
-            return f"this is a server for data, not for {hello.kind[:20]!r}"
-        return "" if len(self._connections) < MAX_CONNECTIONS else "it has too many connections"
-
-    def _enter(self, sock: ssl.SSLSocket, hello: Hello) -> None:
-        connection = Connection(sock, f"node {hello.node}", self._silence_s)
-        with self._lock:
-            self._connections.add(connection)
-        threading.Thread(target=self._serve, args=[connection], name="taskflow-data", daemon=True).start()
-
     def _serve(self, connection: Connection) -> None:
         try:
             while True:
                 message = connection.receive_message(patience_s=IDLE_S)
                 if message.get("op") == "get":
-                    answer(connection, self._folders, message)
+                    answer(connection, self._shares, message)
                 elif message.get("op") == "put":
                     self._take(connection, message)
                 else:
@@ -125,7 +118,7 @@ class DataServer:
         with self._lock:
             reception = self._receptions.get(key)
             if reception is None:
-                target = self._folders.target(Item(str(message.get("kind")), str(message.get("target"))))
+                target = self._shares.target(Item(str(message.get("kind")), str(message.get("target"))))
                 item = item_in({**message, "name": message.get("source")})
                 reception = self._receptions[key] = Reception(item, target, self._part_bytes)
                 for old in list(self._receptions)[:-OLD_RECEPTIONS]:
@@ -134,19 +127,42 @@ class DataServer:
             return reception
 
 
+def token_for(number: int) -> str:
+    """What a data connection says in its hello: the node that it means. TLS has proved who says it."""
+    return f"for node {number}"
+
+
+class DataServer:
+    """A data service behind a door of its own, on a socket that listens."""
+
+    def __init__(self, listener: socket.socket, context: ssl.SSLContext, run: str, service: DataService) -> None:
+        self._service = service
+        self._door = Door(listener, context, run, service.admit, service.enter, lambda *_: None)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._door.port
+
+    def close(self) -> None:
+        """Let nobody in any more, and end the service."""
+        self._door.close()
+        self._service.close()
+
+
 # ---------------------------------------------------------------------- a process of its own
 
 
 def main() -> None:
     """Serve until standard input ends: the first line is the configuration; the port is written to standard output.
 
-    Configuration: run, certificate, key, segments, roots, secret (see `data.folders`), host (to listen on).
+    Configuration: run, certificate, key, segments, roots, secret (see `data.shares`), host (to listen on).
     """
     settings = json.loads(sys.stdin.buffer.readline())
     listener = socket.create_server((settings["host"], 0), backlog=128)
     context = server_context(RunKeys(settings["certificate"], settings["key"]))
-    folders = Folders(settings["segments"], settings["roots"], settings["secret"])
-    server = DataServer(listener, context, settings["run"], folders)
+    shares = Shares(settings["segments"], settings["roots"], settings["secret"])
+    server = DataServer(listener, context, settings["run"], DataService(shares))
     print(json.dumps({"port": server.port}), flush=True)  # noqa: T201  the parent reads it
     with contextlib.suppress(KeyboardInterrupt):
         while os.read(sys.stdin.fileno(), 65536):

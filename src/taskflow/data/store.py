@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from taskflow.data.serialization import Encoded, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 #: What names a segment on the wire: (file name, bytes of the header, ((offset, length) of each buffer, ...), size).
 Descriptor = tuple[str, int, tuple[tuple[int, int], ...], int]
@@ -51,6 +51,11 @@ class Segment:
         os.link(f"{self._directory}/{name}", f"{self._directory}/{own}")
         return Segment, (self._directory, (own, *rest))
 
+    def give_away(self) -> Descriptor:
+        """Another handle has the segment from now on."""
+        self._process = -1
+        return self.descriptor
+
     def __del__(self) -> None:
         if os.getpid() != self._process:
             return  # a forked child dropped its copy of the handle
@@ -69,6 +74,8 @@ class Store:
         # Part of the folder's name, so that a handle from an earlier session names nothing here.
         self._owner = f"{os.path.basename(self.directory)[-8:]}-{owner}"
         self._count = 0
+        #: Makes the handle of a segment that was written here; other than `Segment` in a run with several nodes.
+        self.handle: Callable[[Descriptor], Segment] = functools.partial(Segment, self.directory)
         self._mappings = KeptMappings(self.directory) if keep_mappings else None
 
     def write(self, encoded: Encoded) -> Descriptor:
@@ -101,6 +108,10 @@ class Store:
         finally:
             os.close(descriptor)
         return (name, len(encoded.header), tuple(spans), position)
+
+    def keep(self, encoded: Encoded) -> Segment:
+        """As `write`; the handle of the new segment."""
+        return self.handle(self.write(encoded))
 
     def map(self, name: str, size: int) -> mmap.mmap:
         """A new private mapping of a segment."""
@@ -147,7 +158,7 @@ class Snapshots:
         """The segment that holds the value as it is now; written if there is none."""
         store = self._store
         if encoded.nbytes < self.SMALLEST or not encoded.buffers:
-            return Segment(store.directory, store.write(encoded))
+            return store.keep(encoded)
         identity = id(value)
         known = self._known.pop(identity, None)
         if known is not None and known[0]() is value and known[1] == encoded.header:
@@ -155,7 +166,7 @@ class Snapshots:
             if _same_bytes(encoded.buffers, mapping, segment.descriptor[2]):
                 self._known[identity] = known  # now the most recently used
                 return segment
-        segment = Segment(store.directory, store.write(encoded))
+        segment = store.keep(encoded)
         try:
             reference = weakref.ref(value, functools.partial(self._forget, identity))
         except TypeError:

@@ -11,7 +11,7 @@ reached from home (it may be behind a firewall), so there a *put* opens the conn
 
 Notes, master to agent:
   get      id, kind ("segment", "file", "directory"), source (name, or path there), target (name, or path here),
-           address [host, port], ticket (see `data.folders`)
+           address [host, port, number of the node], ticket (see `data.shares`)
   put      id, kind, source (here), target (there), address
   drop     items [[kind, name or path], ...]: not needed here any more
   abandon  id: the transfer is not wanted any more
@@ -29,10 +29,10 @@ import threading
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from taskflow.data.connections import SILENCE_S, Address, BrokenConnectionError, Connection, Pool
-from taskflow.data.folders import DIRECTORY_ITEM, Folders, Item, RefusedError
+from taskflow.data.connections import SILENCE_S, Address, BrokenConnectionError, Connection, Pool, place
 from taskflow.data.receiving import PART_BYTES, DeclinedError, Reception, no_refusal
 from taskflow.data.sending import answer
+from taskflow.data.shares import DIRECTORY_ITEM, Item, RefusedError, Shares
 
 if TYPE_CHECKING:
     import ssl
@@ -47,13 +47,13 @@ PAUSE_S = 0.3  #: before that
 class Mover:
     """Carries out the transfers of one node in threads of its own.
 
-    ``connect`` opens a data connection to an address; ``report`` is called with each note for the master, in any
-    thread. ``name`` keeps this node's transfers apart from those of others.
+    ``connect`` opens a data connection to a node at an address. ``report`` is called with each note for the master, in
+    any thread. ``name`` keeps this node's transfers apart from those of others.
     """
 
     def __init__(
         self,
-        folders: Folders,
+        shares: Shares,
         connect: Callable[[Address], ssl.SSLSocket],
         report: Callable[[dict[str, Any]], None],
         name: str = "",
@@ -61,7 +61,7 @@ class Mover:
         silence_s: float = SILENCE_S,
         part_bytes: int = PART_BYTES,
     ) -> None:
-        self._folders = folders
+        self._shares = shares
         self._report = report
         self._name = name
         self._part_bytes = part_bytes
@@ -93,7 +93,7 @@ class Mover:
     def _drop(self, items: list[list[str]]) -> None:
         for kind, name in items:
             with contextlib.suppress(OSError, RefusedError):  # the folder goes at the end of the run, with what is left
-                self._folders.drop(Item(kind, name))
+                self._shares.drop(Item(kind, name))
 
     def _abandon(self, number: int) -> None:
         transfer = self._running.get(number)
@@ -116,7 +116,7 @@ class Mover:
 
     def _work(self) -> None:
         while (note := self._queue.get()) is not None:
-            transfer = _Transfer(self._pool, self._folders, note, self._name, self._part_bytes)
+            transfer = _Transfer(self._pool, self._shares, note, self._name, self._part_bytes)
             with self._lock:
                 if self._closed or note["id"] in self._abandoned:
                     self._abandoned.discard(note["id"])
@@ -135,12 +135,13 @@ class Mover:
 class _Transfer:
     """One get or put."""
 
-    def __init__(self, pool: Pool, folders: Folders, note: dict[str, Any], name: str, part_bytes: int) -> None:
+    def __init__(self, pool: Pool, shares: Shares, note: dict[str, Any], name: str, part_bytes: int) -> None:
         self._pool = pool
-        self._folders = folders
+        self._shares = shares
         self._note = note
         self._key = f"{name}-{note['id']}"
-        self._address: Address = (note["address"][0], note["address"][1])
+        host, port, number = note["address"]
+        self._address: Address = (host, port, number)
         self._part_bytes = part_bytes
         self._connections: set[Connection] = set()
         self._abandoned = False
@@ -178,14 +179,14 @@ class _Transfer:
             seconds = round(monotonic() - began, 6)
             return {"note": "moved", "id": note["id"], "bytes": self._bytes, "seconds": seconds}
         way = "brought from" if note["note"] == "get" else "taken to"
-        text = f"{note['kind']} {note['source']} could not be {way} {self._address[0]}:{self._address[1]}: {why}"
+        text = f"{note['kind']} {note['source']} could not be {way} {place(self._address)}: {why}"
         return {"note": "unmoved", "id": note["id"], "why": text, "absent": absent, "bytes": self._bytes}
 
     # ------------------------------------------------------------------ getting
 
     def _get(self) -> None:
         note = self._note
-        target = self._folders.target(Item(note["kind"], note["target"]))
+        target = self._shares.target(Item(note["kind"], note["target"]))
         item = Item(note["kind"], note["source"], note.get("ticket", ""))
         self._reception = reception = Reception(item, target, self._part_bytes)
         try:
@@ -222,7 +223,7 @@ class _Transfer:
         streams = 1
         if note["kind"] != DIRECTORY_ITEM:
             try:
-                streams = STREAMS if os.path.getsize(self._folders.source(item)) > self._part_bytes else 1
+                streams = STREAMS if os.path.getsize(self._shares.source(item)) > self._part_bytes else 1
             except FileNotFoundError:
                 raise RefusedError("it is not there", absent=True) from None
         done = threading.Event()
@@ -259,7 +260,7 @@ class _Transfer:
                 op="put", id=self._key, kind=item.kind, source=item.name, target=self._note["target"]
             )
             while (message := connection.receive_message()).get("op") == "get":
-                answer(connection, self._folders, message)
+                answer(connection, self._shares, message)
         finally:
             self._bytes += connection.sent - before
         return bool(no_refusal(message)["whole"])

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from taskflow.core.failures import Verdict
-from taskflow.core.graph import BLOB, FILE, HELD, LINKED, SEGMENT, VALUE, Held, Task, Version, Watch
+from taskflow.core.graph import BLOB, FILE, HELD, LINKED, SEGMENT, VALUE, Datum, Held, Task, Version, Watch
 from taskflow.core.master import Master, is_movable
 from taskflow.data.files import OwnedPath, copy_any, remove_any
 from taskflow.data.serialization import decode_blob
@@ -45,8 +45,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from taskflow.core.claims import Claim
-    from taskflow.core.graph import Datum, Group
+    from taskflow.core.graph import Group
     from taskflow.core.placement import Executor
+    from taskflow.data.replicas import Ledger
+    from taskflow.data.store import Descriptor
     from taskflow.drivers.nesting import Nest, Nests
     from taskflow.model.functions import FunctionRecord
     from taskflow.observe.journal import Journal
@@ -174,6 +176,14 @@ def _written_in(node: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         yield node
 
 
+def _is_directory(task: Task, index: int) -> bool:
+    """Whether the file that is this output of a task is a directory."""
+    for place, (_, node) in enumerate(_written(task), start=task.returns):
+        if place == index:
+            return bool(node[0] == N_PATH and node[4])
+    return False
+
+
 def _environment(task_id: int, claim: Claim) -> dict[str, str]:
     """Environment variables that tell a task what it has."""
     threads = str(max(claim.demand.units, 1))
@@ -215,9 +225,11 @@ class Engine:
         self.lock = threading.Lock()
         self.run_dir = run_dir
         self.files_dir = f"{run_dir}/files"
-        self._names: dict[str, int] = {}  # how often each base name has been used in it
+        self.files_dirs = {0: self.files_dir}  # of each node
+        self._names: dict[str, int] = {}  # how often each base name has been used in them
         self.store = Store(segments, "m")
         self.snapshots = Snapshots(self.store)
+        self.ledger: Ledger | None = None  # in a run with several nodes
         self.journal = journal
         self.epoch = monotonic()
         self.functions: dict[int, FunctionRecord] = {}
@@ -315,6 +327,67 @@ class Engine:
     def leave_to_parent(self) -> None:
         """In a forked child of the main program: let go of what would keep executors alive after their master."""
 
+    # ------------------------------------------------------------------ data of several nodes
+
+    def keep_books(self, ledger: Ledger) -> None:
+        """There will be several nodes: from now on values are handles that know where there are copies."""
+        self.ledger = ledger
+        self.store.handle = ledger.segment
+
+    def own_file(self, path: str, *, directory: bool) -> Any:
+        """The value of the version that lies at the user's path."""
+        return path if self.ledger is None else self.ledger.own(path, directory=directory)
+
+    def made_file(self, path: str, number: int = 0, *, directory: bool) -> OwnedPath:
+        """The value of a version that a task has made at a path of a node; the file goes with it."""
+        return OwnedPath(path) if self.ledger is None else self.ledger.made(path, number, directory=directory)
+
+    def made_segment(self, descriptor: Descriptor, number: int) -> Segment:
+        """The value of a version that is in a segment of the node."""
+        if self.ledger is None:
+            return Segment(self.store.directory, descriptor)
+        return self.ledger.segment(descriptor, number)
+
+    def with_arguments(
+        self, task: Task, accesses: Sequence[tuple[Datum, Direction]], number: int = 0
+    ) -> Sequence[tuple[Datum, Direction]]:
+        """The accesses of a task that was called on the node, for a run with several nodes.
+
+        The segments of its arguments are data like others, which have to be where the task runs. Files that tasks may
+        write at the same time are written by one after the other: these may be on different nodes.
+        """
+        made: list[tuple[Datum, Direction]] = []
+        if task.params and type(task.params[0]) is not int:
+            task.params = tuple([(where, self._with_datum(node, made, number)) for where, node in task.params])
+        if any(direction is Direction.CONCURRENT for _, direction in accesses):
+            accesses = [
+                (datum, Direction.COMMUTATIVE if direction is Direction.CONCURRENT else direction)
+                for datum, direction in accesses
+            ]
+        return [*accesses, *made] if made else accesses
+
+    def _with_datum(
+        self, node: tuple[Any, ...], made: list[tuple[Datum, Direction]], number: int
+    ) -> tuple[Any, ...]:  # fmt: skip
+        """The node, its segments known to the ledger, each with a datum in ``made`` that stands for it."""
+        kind = node[0]
+        if kind == N_LIST:
+            return (N_LIST, [self._with_datum(item, made, number) for item in node[1]])
+        if kind == N_DICT:
+            pairs = [
+                (self._with_datum(key, made, number), self._with_datum(item, made, number)) for key, item in node[1]
+            ]
+            return (N_DICT, pairs)
+        if kind != N_SEGMENT:
+            return node
+        segment = node[1]
+        if type(segment) is Segment:  # of a task that calls tasks
+            segment = self.made_segment(segment.give_away(), number)
+        version = Version(next(self.program.datum_ids))
+        version.state, version.value, version.exposed = SEGMENT, segment, False
+        made.append((Datum(version), Direction.IN))
+        return (N_SEGMENT, segment, *node[2:])
+
     # ------------------------------------------------------------------ submission
 
     def submit(self, task: Task, accesses: Sequence[tuple[Datum, Direction]]) -> None:
@@ -377,6 +450,7 @@ class Engine:
     def compose(self, link: Link) -> tuple[Any, ...] | None:
         """The next message to an executor, or None if there is nothing to say."""
         executor = link.executor
+        number = executor.crew.number
         drops = executor.drops[:]
         del executor.drops[: len(drops)]
         if not (executor.outbox or drops or executor.movable or executor.publish):
@@ -406,7 +480,7 @@ class Engine:
                 continue
             tasks.append((
                 task.id, function.id, task.args, task.kwargs,
-                tuple([(where, self._node(task, node)) for where, node in params]),
+                tuple([(where, self._node(task, node, number)) for where, node in params]),
                 task.returns, task.durable,
             ))  # fmt: skip
             if executor.claim is not None:
@@ -431,7 +505,8 @@ class Engine:
             return (task.id, task.function.id, args, None, inputs, task.returns, True)
         return (task.id, task.function.id, args, inputs)
 
-    def _node(self, task: Task, node: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _node(self, task: Task, node: tuple[Any, ...], number: int) -> tuple[Any, ...]:
+        """The argument as an executor of the node ``number`` understands it."""
         kind = node[0]
         if kind == N_READ:
             return self._read(task.reads[node[1]], node[2])
@@ -441,11 +516,12 @@ class Engine:
             hidden = [self._read(task.reads[index], False) for index in node[2]]
             return (N_SEGMENT, node[1].descriptor, hidden, node[3])
         if kind == N_LIST:
-            return (N_LIST, [self._node(task, item) for item in node[1]])
+            return (N_LIST, [self._node(task, item, number) for item in node[1]])
         if kind == N_DICT:
-            return (N_DICT, [(self._node(task, key), self._node(task, value)) for key, value in node[1]])
+            pairs = [(self._node(task, key, number), self._node(task, value, number)) for key, value in node[1]]
+            return (N_DICT, pairs)
         if kind == N_PATH:
-            return self._path(task, node)
+            return self._path(task, node, number)
         return node
 
     @staticmethod
@@ -460,36 +536,42 @@ class Engine:
         # Held by the executor, or made by a task that is queued there before this one.
         return (N_LOCAL, version.key, is_movable(version), writes)
 
-    def _path(self, task: Task, node: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _path(self, task: Task, node: tuple[Any, ...], number: int) -> tuple[Any, ...]:
         _, direction, read, write, directory, name = node
         source: Any = None
         if read >= 0:
             version = task.reads[read]
-            source = str(version.value) if version.state == FILE else version.key
+            source = version.key if version.state != FILE else self._path_at(version, number)
         if write < 0:
             if read >= 0 and is_movable(version) and isinstance(version.value, OwnedPath):
-                owned = os.path.basename(version.value.path) == name
+                owned = os.path.basename(source) == name
                 return (N_PATH, P_DIRECT if owned else P_COPY, source, name, directory, False)
             return (N_PATH, P_COPY, source, name, directory, False)
         written = task.writes[write]
-        if direction is Direction.CONCURRENT and written.group is not None:
+        mode = {Direction.OUT: P_OUT, Direction.CONCURRENT: P_SHARED}.get(direction, P_INOUT)
+        if mode == P_SHARED and written.group is not None and written.group.commutative:
+            mode = P_INOUT  # see `with_arguments`
+        if mode == P_SHARED and written.group is not None:
             whole = written.group.version  # all members write one file
             target = whole.__dict__.get("path") or whole.__dict__.setdefault("path", self._new_path(name))
         else:
-            target = self._new_path(name)
+            target = self._new_path(name, number)
         if task.targets is None:
             task.targets = {}
         task.targets[write] = target
-        mode = {Direction.OUT: P_OUT, Direction.CONCURRENT: P_SHARED}.get(direction, P_INOUT)
         return (N_PATH, mode, source, target, directory, True)
 
-    def _new_path(self, name: str) -> str:
-        """A path of that base name that nothing has ever had.
+    def _path_at(self, version: Version, number: int) -> str:
+        """Where the file of a version is on the node."""
+        return str(version.value if self.ledger is None else version.value.path_at(number))
+
+    def _new_path(self, name: str, number: int = 0) -> str:
+        """A path of that base name, on the node, that nothing has ever had.
 
         Folders are shared by files of different names: a folder for each would cost more than the file.
         """
-        number = self._names[name] = self._names.get(name, 0) + 1
-        return f"{self.files_dir}/{number}/{name}"
+        count = self._names[name] = self._names.get(name, 0) + 1
+        return f"{self.files_dirs[number]}/{count}/{name}"
 
     # ------------------------------------------------------------------ entering reports
 
@@ -537,7 +619,7 @@ class Engine:
         for key, descriptor in published.items():
             version = self.held.get(key)
             if version is not None and version.state == HELD and version.value.executor is executor:
-                kernel.published(version, Segment(self.store.directory, descriptor))
+                kernel.published(version, self.made_segment(descriptor, executor.crew.number))
         for key in consumed:
             version = self.held.get(key)
             if version is not None and version.state == HELD and version.value.executor is executor:
@@ -564,10 +646,11 @@ class Engine:
     def _adopt(self, executor: Executor, task: Task, outputs: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
         """Give each output a handle whose end frees what is stored."""
         adopted: list[tuple[int, Any]] = []
+        number = executor.crew.number
         for index, (state, value) in enumerate(outputs):
             handle: Any = value
             if state == SEGMENT:
-                handle = Segment(self.store.directory, value)
+                handle = self.made_segment(value, number)
             elif state == HELD:
                 version = task.writes[index]
                 if version is not None:
@@ -576,7 +659,7 @@ class Engine:
                 elif not self._has(executor, (task.id, index)):
                     executor.drops.append((task.id, index))  # made again by the way, and not needed
             elif state == FILE:
-                handle = self._adopt_path(task.writes[index], value)
+                handle = self._adopt_path(task, index, value, number)
             elif state == LINKED:
                 handle = self.nests.source_of(self.links[executor.id], task.id, value)
             adopted.append((state, handle))
@@ -587,12 +670,12 @@ class Engine:
         version = self.held.get(key)
         return version is not None and version.state == HELD and version.value.executor is executor
 
-    @staticmethod
-    def _adopt_path(version: Version | None, path: str) -> OwnedPath:
+    def _adopt_path(self, task: Task, index: int, path: str, number: int = 0) -> OwnedPath:
+        version = task.writes[index]
         group = None if version is None else version.group  # None: nobody wants it, so it goes with its handle
         if group is not None and isinstance(group.latest.value, OwnedPath) and group.latest.value.path == path:
             return group.latest.value  # members of a concurrent group share one file
-        return OwnedPath(path)
+        return self.made_file(path, number, directory=self.ledger is not None and _is_directory(task, index))
 
     def _fail(self, executor: Executor, task: Task, encoded: tuple[Any, ...]) -> None:
         blob, text, *of_a_child = encoded
@@ -624,8 +707,15 @@ class Engine:
             for index, target in task.targets.items():
                 version = task.writes[index]
                 if version is None or version.group is None:  # members of a concurrent group share one file
-                    remove_any(target)
+                    self._remove_output(task, index, target, executor.crew.number)
             task.targets = None
+
+    def _remove_output(self, task: Task, index: int, path: str, number: int) -> None:
+        """Remove what a failed attempt of the task has written to a path of the node."""
+        if number and self.ledger is not None:
+            self.ledger.drop(number, path, directory=_is_directory(task, index))
+        else:
+            remove_any(path)
 
     # ------------------------------------------------------------------ tasks whose failure is no failure
 
@@ -664,6 +754,10 @@ class Engine:
     ) -> tuple[int, Any] | None:
         _, _, read, _, directory, name = node
         target = (task.targets or {}).get(index) or self._new_path(name)
+        number = 0 if task.executor is None else task.executor.crew.number
+        if number and task.targets and index in task.targets:
+            self._remove_output(task, index, target, number)  # from here nobody can see what the task has written
+            target = self._new_path(name)
         if default is not None:
             remove_any(target)
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
@@ -671,6 +765,8 @@ class Engine:
         elif not os.path.lexists(target):
             if not make:
                 return None
+            if read >= 0 and number and not task.reads[read].value.at(0):
+                return (FILE, task.reads[read].value)
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             if read >= 0:
                 copy_any(str(task.reads[read].value), target, directory=directory)
@@ -679,7 +775,7 @@ class Engine:
             else:
                 with open(target, "xb"):
                     pass
-        return (FILE, self._adopt_path(task.writes[index], target))
+        return (FILE, self._adopt_path(task, index, target))
 
     def record_cancelled(self) -> None:
         """Write into the journal what the kernel has cancelled."""

@@ -218,6 +218,8 @@ class Nests:
         task.groups = (nest.children, *[nest.groups[name] for name in groups])
         for handle, state, value in new:
             version = Version(next(program.datum_ids))
+            if state == SEGMENT and self._engine.ledger is not None:
+                value = self._engine.made_segment(value.give_away(), nest.link.executor.crew.number)  # noqa: PLW2901
             version.state, version.value = state, value
             data[handle] = Datum(version)
         if reads:
@@ -237,6 +239,8 @@ class Nests:
             if name.startswith(self._engine.run_dir):
                 nest.paths.add(name)
             accesses.append((program.file_datum(name, directory=directory), Direction(direction)))
+        if self._engine.ledger is not None:
+            accesses = list(self._engine.with_arguments(task, accesses, nest.link.executor.crew.number))
         try:
             self._kernel.submit(task, accesses)
         except DeletedDataError as error:  # a file: of objects the body knows it itself

@@ -45,7 +45,7 @@ class Item(NamedTuple):
         return f"{self.kind} {self.name}"
 
 
-class Folders:
+class Shares:
     """The folders of one process: ``segments``, and ``roots`` with files and directories below them.
 
     ``secret``: with its tickets, other paths are served as well; "" means none.
