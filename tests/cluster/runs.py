@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ class Run:
             self.errors += line
 
     def wait_for(self, wanted, patience=PATIENCE_S):
-        """Wait until it has written a line."""
+        """Wait until it has written a line that begins so; give the line."""
         deadline = time.monotonic() + patience
         while True:
             try:
@@ -70,8 +71,8 @@ class Run:
                 raise TimeoutError(f"{wanted!r} was not written in {patience:g} s; {self}") from None
             if line is None:
                 raise AssertionError(f"it ended without writing {wanted!r}; {self}")
-            if line == wanted:
-                return
+            if line.startswith(wanted):
+                return line
 
     def end(self, patience=PATIENCE_S):
         """Wait for its end; give the exit code."""
@@ -105,32 +106,31 @@ class Runs:
         self.running = []
         cluster.path(MASTER, FOLDER).mkdir()
 
-    def describe(self, nodes=None, *, units=2, elements=None, settings=None, home=0, interpreter=sys.executable):
+    def describe(
+        self, nodes=None, *, units=2, processors=None, elements=None, settings=None, home=0, interpreter=sys.executable
+    ):
         """Write resources.xml and project.xml on the master; give the options that name them.
 
-        ``elements``, ``settings``: more XML for the nodes named, in resources.xml and project.xml.
-        ``home``: computing units of the master.
+        Of nodes by their names: ``processors``: their Processor elements, in place of ``units`` computing units;
+        ``elements``, ``settings``: more XML in resources.xml and project.xml. ``home``: computing units of the master.
         """
-        nodes = self.cluster.nodes if nodes is None else nodes
-        elements, settings = elements or {}, settings or {}
         resources, project = "", f"<MasterNode>{_processor(home) if home else ''}</MasterNode>"
-        for node in nodes:
-            resources += f'<ComputeNode Name="{node}">{_processor(units)}{elements.get(node, "")}</ComputeNode>'
-            python = (
-                f"<Application><PythonInterpreter>{interpreter}</PythonInterpreter></Application>"
-                if interpreter
-                else ""
-            )
-            project += f'<ComputeNode Name="{node}">{settings.get(node, "")}{python}</ComputeNode>'
+        for node in self.cluster.nodes if nodes is None else nodes:
+            processor = (processors or {}).get(node, _processor(units))
+            resources += f'<ComputeNode Name="{node}">{processor}{(elements or {}).get(node, "")}</ComputeNode>'
+            python = f"<PythonInterpreter>{interpreter}</PythonInterpreter>" if interpreter else ""
+            application = f"<Application>{python}</Application>" if python else ""
+            project += f'<ComputeNode Name="{node}">{(settings or {}).get(node, "")}{application}</ComputeNode>'
         for name, root, text in (("resources", "ResourcesList", resources), ("project", "Project", project)):
             self.cluster.path(MASTER, f"{FOLDER}/{name}.xml").write_text(f"<{root}>{text}</{root}>")
-        return ["--resources=resources.xml", "--project=project.xml"]
+        return [f"--resources={FOLDER}/resources.xml", f"--project={FOLDER}/project.xml"]
 
     def start(self, program, *arguments, options=None, host=MASTER, folder=FOLDER):
         """Start a program of the folder `programs`. Without options: on all nodes, two computing units each."""
         place = self.cluster.path(host, folder)
         place.mkdir(exist_ok=True)
-        (place / program).write_text((PROGRAMS / program).read_text())
+        for name in (program, "helper.py"):
+            shutil.copy(PROGRAMS / name, place / name)
         if options is None:
             options = self.describe()
         process = self.cluster.start(
@@ -142,12 +142,15 @@ class Runs:
         return run
 
     def agents(self, node):
-        """Processes of the agents on a node."""
-        return [p for p in self.cluster.processes_of(node) if _said(p, "taskflow.node.agent")]
+        """Processes of the agents on a node: what SSH servers have started."""
+        processes = self.cluster.processes_of(node)
+        servers = {process.pid for process in processes if process.name().startswith("sshd")}
+        return [process for process in processes if process.pid not in servers and process.ppid() in servers]
 
     def executors(self, node):
-        """Processes below the agents of a node that run tasks."""
-        return [child for agent in self.agents(node) for child in _below(agent) if child.pid != agent.pid]
+        """Processes that run tasks on a node: forked by the zygotes of the agents."""
+        zygotes = [zygote for agent in self.agents(node) for zygote in agent.children()]
+        return [executor for zygote in zygotes for executor in zygote.children()]
 
     def left_behind(self, *hosts):
         """What runs of the runtime have left on the hosts (default: all that are up)."""
@@ -178,17 +181,7 @@ def _processor(units):
     return f'<Processor Name="cpu"><ComputingUnits>{units}</ComputingUnits></Processor>'
 
 
-def _said(process, word):
-    return any(word in argument for argument in _words(process))
-
-
 def _words(process):
     with contextlib.suppress(psutil.Error):
         return process.cmdline()
-    return []
-
-
-def _below(process):
-    with contextlib.suppress(psutil.Error):
-        return process.children(recursive=True)
     return []

@@ -63,7 +63,7 @@ def test_the_servers_end_with_the_process_that_started_them(tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
-                          capture_output=True, text=True, timeout=20, check=False)  # fmt: skip
+                          capture_output=True, text=True, timeout=20, check=False, cwd=loopback.ROOT)  # fmt: skip
     servers = [int(word) for word in done.stdout.split()]
     assert len(servers) == 2, done.stderr
     for server in servers:

@@ -21,6 +21,7 @@ import psutil
 
 from tests.cluster.hosts.keys import client_configuration, known_host, make_key, public_key
 
+ROOT = Path(__file__).parents[3]
 #: In the environment of whatever runs on a node: which one.
 MARK = "TASKFLOW_TEST_NODE"
 PATIENCE_S = 10.0

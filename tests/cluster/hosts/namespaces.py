@@ -29,10 +29,9 @@ import psutil
 
 from tests.cluster.hosts.cable import Settings
 from tests.cluster.hosts.keys import client_configuration, known_host, make_key, public_key
-from tests.cluster.hosts.loopback import sshd_path
+from tests.cluster.hosts.loopback import ROOT, sshd_path
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 MASTER = "master"
 SUBNET = "10.77.0"
 PATIENCE_S = 20.0
