@@ -32,7 +32,7 @@ def machines(given: dict[str, Any]) -> dict[str, Any]:
     Raises ArgumentError and ClusterFileError.
     """
     from taskflow.cluster.loading import cluster_of
-    from taskflow.cluster.schedulers import scheduler_of
+    from taskflow.core.scheduling import scheduler_named
 
     if isinstance(given.get("nodes"), str):
         given["nodes"] = [given["nodes"]]
@@ -40,7 +40,7 @@ def machines(given: dict[str, Any]) -> dict[str, Any]:
     for name in ("resources", "project", "ssh_config", "plan"):
         given[name] = os.path.abspath(given[name]) if given.get(name) else ""
     if given.get("scheduler"):
-        given["scheduler"] = scheduler_of(given["scheduler"])
+        scheduler_named(given["scheduler"])  # so that a name that is none is told at once
     options = ClusterOptions(**given)
     cluster = cluster_of(options)
     notes = ("no machines are named (resources=..., or nodes=[...]), so this one runs all tasks",)

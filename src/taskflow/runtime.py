@@ -215,35 +215,54 @@ class Session:
     @functools.cached_property
     def node(self) -> Node:
         """What this machine offers to tasks."""
-        from taskflow.cluster.machine import describe_node, gpus_of
+        from taskflow.cluster.machine import describe_node, device_numbers
 
-        node = self.cluster.home if self.cluster is not None else None
-        node = node or describe_node(self.workers, str(self.run_dir))
+        said = self.cluster.home if self.cluster is not None else None
+        node = said or describe_node(self.workers, str(self.run_dir))
         with self.engine.lock:
-            self.engine.kernel.home.offer(node.amounts, gpus_of(node))
+            home = self.engine.kernel.home
+            home.node = said
+            home.offer(node.amounts, device_numbers(node))
         return node
 
     def demand_of(self, requirements: Requirements, name: str) -> Demand | None:
-        """What a task takes from this node while it runs; None: one computing unit, as any task.
+        """What a task takes from its node while it runs; None: one computing unit of any node, as any task.
 
-        Raises RequirementsError if this node can never run it; ``name`` is the task function.
+        Raises RequirementsError if no node can ever run it; ``name`` is the task function.
         """
-        from taskflow.model.requirements import mismatches, table
+        from taskflow.model.requirements import demand_on, mismatches, table
 
-        nodes = [crew.node or self.node for crew in self.engine.kernel.crews.values() if crew.size]
-        found = [mismatches(requirements, node) for node in nodes or [self.node]]
-        if all(found):
-            found_here = found[0]
+        nodes = self._nodes()
+        found = [(node.name, mismatches(requirements, node, home=home)) for node, home in nodes]
+        if all(problems for _, problems in found):
+            where = "this machine does not have" if self.cluster is None else "no node has"
+            remedy = "; more workers (--workers) are more computing units"
+            if self.cluster is not None:
+                remedy = f", or see whether {self.cluster.source} says all that the nodes have"
             raise RequirementsError(
-                f"task {name} needs what this machine does not have, so it could never run:\n{table(found_here)}\n"
-                f"lower its @constraint; more workers (--workers) are more computing units"
+                f"task {name} needs what {where}, so it could never run:\n{table(found)}\nlower its @constraint{remedy}"
             )
         demand = requirements.demand
         if not demand.units:
             self.engine.start_io(self.io_executors)
-        if any(found):
+        fitting = [node for (node, _), (_, problems) in zip(nodes, found, strict=True) if not problems]
+        if any(demand_on(requirements, node) != demand for node in fitting):
+            demand = demand._replace(varies=True)
+        if demand.varies or len(fitting) < len(nodes):
             demand = demand._replace(nodes=requirements)
         return None if demand == Demand() else demand
+
+    def _nodes(self) -> list[tuple[Node, bool]]:
+        """The nodes that run tasks, or will when they are there; whether each is home."""
+        crews = self.engine.kernel.crews
+        nodes = [(crew.node or self.node, False) for number, crew in crews.items() if number and crew.size]
+        if self.cluster is not None:
+            present = {node.name for node, _ in nodes}
+            nodes += [(setup.node, False) for setup in self.cluster.nodes if setup.name not in present]
+        has_home = self.cluster is not None and self.cluster.home is not None
+        if has_home or crews[0].size or not nodes:
+            nodes.insert(0, (self.node, True))
+        return nodes
 
     def sent_definition(self, function: Any) -> tuple[Any, ...] | None:  # noqa: ARG002
         """How executors get at a function's code, if that is known without asking the function (`taskflow.nested`)."""

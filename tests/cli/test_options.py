@@ -150,10 +150,11 @@ def test_the_program_runs_although_options_have_no_effect(runtask):
             {"nodes": ("a",), "keep_working_dir": True, "shutdown_in_node_failure": True},
         ),
         (["--nodes=a", "--tunnel=false", "--keep_workingdir=false"], {"nodes": ("a",)}),
-        (["--nodes=a", "--scheduler=LIFO"], {"nodes": ("a",), "scheduler": "lifo"}),
+        (["--nodes=a", "--scheduler=LIFO"], {"nodes": ("a",), "scheduler": "LIFO"}),
         (
             ["--nodes=a", "--scheduler=es.bsc.compss.scheduler.lookahead.mt.successors.locality.LocalityTS"],
-            {"nodes": ("a",), "scheduler": "successors"},
+            {"nodes": ("a",),
+             "scheduler": "es.bsc.compss.scheduler.lookahead.mt.successors.locality.LocalityTS"},
         ),
         (
             ["--nodes=a", "--scheduler=es.bsc.compss.scheduler.predefined.PredefinedTS",
@@ -178,8 +179,7 @@ def test_options_of_machines(words, wanted, tmp_path):
         (["--project=."], "--project: there is no file /"),
         (["--nodes=a", "--workers=2"], "leave --workers out"),
         (["--nodes=a", "--node-timeout=0"], "--node-timeout is a number of seconds above 0"),
-        (["--scheduler=localty"], ("there is no scheduler 'localty'; there are locality, fifo, lifo, successors, "
-                                  "lookahead, predefined; did you mean locality?")),
+        (["--scheduler=localty"], "--scheduler: there is no scheduler 'localty'; did you mean locality?"),
         (["--scheduler=es.bsc.compss.MyTS"], "there is no scheduler 'es.bsc.compss.MyTS'"),
         (["--nodes=a", "--scheduler=predefined"], "needs a plan: --scheduler-config-file=FILE"),
     ],

@@ -151,7 +151,7 @@ def test_this_machine_under_two_names(refused):
 def test_a_master_with_processors_runs_tasks(files):
     cluster = files([node("node1")], [f"<MasterNode>{CPU}{GPU}</MasterNode>", '<ComputeNode Name="node1"/>'])
     assert cluster.home.executors == 4
-    assert cluster.home.gpus == 2
+    assert list(cluster.home.devices["GPU"]) == [0, 1]
     assert [member.name for member in cluster.members] == [os.uname().nodename, "node1"]
 
 

@@ -87,7 +87,15 @@ def check_claims(kernel):
         assert len(claim.executor.inflight) <= 1
         if claim.demand.units:
             assert 1 + len(claim.parked) + claim.missing + claim.unparked == claim.demand.units
-        assert len(claim.gpus) == claim.demand.gpus
+        wanted = Counter()
+        for kind, count, choice in claim.demand.devices:
+            wanted[kind] += count
+            assert not choice or len(set(choice) & set(claim.devices[kind])) >= count
+        assert wanted == {kind: len(set(indexes)) for kind, indexes in claim.devices.items()}
+    for kind, numbers in kernel.home.devices.items():
+        claims = (*kernel.home.claims, *kernel.home.set_aside)
+        taken = [index for claim in claims for index in claim.devices.get(kind, ())]
+        assert sorted([*taken, *kernel.home.free_devices[kind]]) == list(range(len(numbers))), f"{kind}: {taken}"
     for name, whole in kernel.home.whole.items():
         claims = (*kernel.home.claims, *kernel.home.set_aside)
         taken = sum(dict(claim.demand.amounts).get(name, 0.0) for claim in claims)

@@ -102,7 +102,7 @@ def test_what_was_not_sent_to_a_reserved_executor_is_taken_back_at_once():
 
 def test_memory_limits_how_many_run_at_once():
     world = World(executors=4)
-    world.kernel.home.offer({"memory_size": 8.0}, [])
+    world.kernel.home.offer({"memory_size": 8.0}, {})
     name = world.needing(memory_size=3.0)
     tasks = [world.call(name=name) for _ in range(4)]
     plain = world.call(mean_s=LONG)
@@ -114,7 +114,7 @@ def test_memory_limits_how_many_run_at_once():
 
 def test_a_task_that_waits_for_memory_is_not_overtaken_by_smaller_ones():
     world = World(executors=4)
-    world.kernel.home.offer({"memory_size": 8.0}, [])
+    world.kernel.home.offer({"memory_size": 8.0}, {})
     small = world.needing(memory_size=2.0)
     first = world.call(name=small)
     large = world.call(name=world.needing(memory_size=8.0))
@@ -129,7 +129,7 @@ def test_a_task_that_waits_for_memory_is_not_overtaken_by_smaller_ones():
 
 def test_fractions_add_up():
     world = World(executors=1)
-    world.kernel.home.offer({"memory_size": 1.0}, [])
+    world.kernel.home.offer({"memory_size": 1.0}, {})
     for amount in (0.1, 0.2, 0.7, 1.0):
         for _ in range(3):
             world.done(world.call(name=world.needing(memory_size=amount)))
@@ -138,20 +138,20 @@ def test_fractions_add_up():
 
 def test_what_the_node_does_not_know_is_without_limit():
     world = World(executors=2)
-    world.kernel.home.offer({}, [])
+    world.kernel.home.offer({}, {})
     tasks = [world.call(name=world.needing(storage_bw=1e6)) for _ in range(2)]
     assert [task.state for task in tasks] == [ASSIGNED, ASSIGNED]
 
 
 def test_gpus_belong_to_one_task():
     world = World(executors=4)
-    world.kernel.home.offer({}, [0, 1, 2])
+    world.kernel.home.offer({}, {"GPU": [0, 1, 2]})
     pair = world.call(name=world.needing(gpus=2))
     other = world.call(name=world.needing(gpus=2))
-    assert pair.executor.claim.gpus == [0, 1]
+    assert pair.executor.claim.devices == {"GPU": [0, 1]}
     assert other.state == READY
     world.done(pair)
-    assert other.executor.claim.gpus == [0, 1]
+    assert other.executor.claim.devices == {"GPU": [0, 1]}
 
 
 def test_tasks_without_units_run_beside_those_that_compute():
@@ -229,7 +229,7 @@ def test_data_of_a_parked_executor_are_had_from_it():
 
 def test_a_dead_executor_gives_back_what_its_task_had():
     world = World(executors=2)
-    world.kernel.home.offer({"memory_size": 4.0}, [])
+    world.kernel.home.offer({"memory_size": 4.0}, {})
     wide = world.call(name=world.needing(2, memory_size=4.0))
     plain = world.call(mean_s=LONG)
     world.join()  # the driver starts another before it buries the dead
@@ -353,7 +353,7 @@ def test_random_mixes_never_take_more_than_there_is_and_all_end(seed):
     chance = random.Random(seed)
     world = World()
     size = chance.randint(1, 5)
-    world.kernel.home.offer({"memory_size": 4.0}, [0, 1])
+    world.kernel.home.offer({"memory_size": 4.0}, {"GPU": [0, 1]})
     for _ in range(size):
         world.kernel.executor_joined(len(world.kernel.executors))
     world.kernel.executor_joined(90, io=True)

@@ -25,7 +25,7 @@ FLOORS = {
     "launch": ("cluster", "model", "wire"),
     "drivers": ("core", "data", "launch", "model", "node", "observe", "wire"),
     "interrupts": ("drivers",),
-    "preparation": ("cluster", "drivers", "model", "observe"),
+    "preparation": ("cluster", "core", "drivers", "model", "observe"),
     "runtime": (
         "_version",
         "cluster",
@@ -52,6 +52,7 @@ FLOORS = {
         "_version",
         "api",
         "cluster",
+        "core",
         "drivers",
         "finder",
         "interrupts",

@@ -350,8 +350,8 @@ def needing(world, name, **needs):
 
 def test_constraints_decide_on_the_node():
     world = Cluster(2, 4, nodes=(SMALL, LARGE))
-    world.crews[1].offer(SMALL.amounts, [])
-    world.crews[2].offer(LARGE.amounts, [])
+    world.crews[1].offer(SMALL.amounts, {})
+    world.crews[2].offer(LARGE.amounts, {})
     arm = needing(world, "arm", processors=(ProcessorNeed(architecture="arm64"),))
     much = needing(world, "much", memory_size=32.0)
     tasks = [world.call(name=arm) for _ in range(3)] + [world.call(name=much) for _ in range(3)]

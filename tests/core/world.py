@@ -33,7 +33,7 @@ class World:
     def needing(self, units=1, *, gpus=0, mean_s=LONG, **amounts):
         """Name of a function with that demand."""
         name = f"needs {units} {gpus} {amounts}"
-        self.function(name, mean_s).demand = Demand(units, gpus, tuple(amounts.items()))
+        self.function(name, mean_s).demand = Demand(units, (("GPU", gpus, ()),) if gpus else (), tuple(amounts.items()))
         return name
 
     def datum(self, value=0):

@@ -376,10 +376,10 @@ def _of_machines(known: ClusterOptions, name: str, value: str) -> Any:
     if name == "--listen":
         return value
     if name == "--scheduler":
-        from taskflow.cluster.schedulers import scheduler_of
+        from taskflow.core.scheduling import scheduler_named
 
         try:
-            return scheduler_of(value)
+            return "predefined" if scheduler_named(value).plan is not None else value
         except ArgumentError as error:
             raise UsageError(f"--scheduler: {error}") from None
     if _KNOWN[name] is None:
@@ -442,9 +442,9 @@ def _nearest(name: str) -> str:
 def help_text() -> str:
     """What ``--help`` shows."""
     from taskflow.cluster.machine import usable_cores
-    from taskflow.cluster.schedulers import SCHEDULERS
+    from taskflow.core.scheduling import SCHEDULERS
 
     return HELP.format(
         cores=usable_cores(), levels=", ".join(LOG_LEVELS), pending=f"{MAX_PENDING:,}", io=IO_EXECUTORS,
-        timeout=NODE_TIMEOUT_S, schedulers=", ".join(SCHEDULERS),
+        timeout=NODE_TIMEOUT_S, schedulers=", ".join([*SCHEDULERS, "predefined"]),
     )  # fmt: skip

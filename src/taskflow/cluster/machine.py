@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from taskflow.model.requirements import Node, Processor
 
@@ -79,10 +79,13 @@ def _distribution(release: str = "/etc/os-release") -> tuple[str, str]:
     return said.get("NAME", "").strip('"'), said.get("VERSION_ID", "").strip('"')
 
 
-def gpus_of(node: Node) -> list[int]:
-    """The numbers of the GPUs that tasks on this machine get, if it is said to have so many as the node."""
+def device_numbers(node: Node) -> dict[str, Sequence[int]]:
+    """The numbers, for the drivers, of the devices that tasks on this machine get, if it has what the node has."""
+    numbers: dict[str, Sequence[int]] = dict(node.devices)
     visible = visible_gpus()
-    return visible[: node.gpus] if len(visible) >= node.gpus else list(range(node.gpus))
+    if len(visible) >= len(numbers.get("GPU", ())) > 0:
+        numbers["GPU"] = visible[: len(numbers["GPU"])]
+    return numbers
 
 
 def visible_gpus(devices: str = "/dev") -> list[int]:

@@ -21,7 +21,7 @@ from taskflow.core.graph import ASSIGNED, READY
 from taskflow.model.functions import Demand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from taskflow.core.graph import Task
     from taskflow.core.placement import Executor
@@ -38,13 +38,15 @@ class Claim:
     of them rest (see `core.lending`).
     """
 
-    __slots__ = ("demand", "executor", "gpus", "missing", "parked", "unparked")
+    __slots__ = ("demand", "devices", "executor", "missing", "parked", "unparked")
 
-    def __init__(self, demand: Demand, executor: Executor, parked: list[Executor], gpus: list[int]) -> None:
+    def __init__(
+        self, demand: Demand, executor: Executor, parked: list[Executor], devices: dict[str, list[int]]
+    ) -> None:
         self.demand = demand
         self.executor = executor
         self.parked = parked
-        self.gpus = gpus
+        self.devices = devices
         self.missing = 0
         self.unparked = 0
 
@@ -75,7 +77,8 @@ class Claiming:
         self.constrained: dict[tuple[int, bool], deque[Task]] = {}
         self.whole: dict[str, float] = {}
         self.free: dict[str, float] = {}
-        self.free_gpus: list[int] = []
+        self.devices: dict[str, Sequence[int]] = {}
+        self.free_devices: dict[str, list[int]] = {}
 
     def spread(self) -> None:
         """Hand out ready tasks (`core.placement`)."""
@@ -115,11 +118,19 @@ class Claiming:
 
     # ------------------------------------------------------------------ what there is
 
-    def offer(self, amounts: dict[str, float], gpus: Sequence[int]) -> None:
-        """What the node has besides computing units. Said once, before the first task that needs any of it."""
+    def demand_of(self, function: FunctionRecord) -> Demand:
+        """What a task of the function takes from this node (`core.crew`)."""
+        raise NotImplementedError
+
+    def offer(self, amounts: dict[str, float], devices: Mapping[str, Sequence[int]]) -> None:
+        """What the node has besides computing units. Said once, before the first task that needs any of it.
+
+        ``devices``: the numbers, on the node, of those of each type. Here they are spoken of by index.
+        """
         self.whole = dict(amounts)
         self.free = dict(amounts)
-        self.free_gpus = list(gpus)
+        self.devices = dict(devices)
+        self.free_devices = {kind: list(range(len(numbers))) for kind, numbers in devices.items()}
 
     def _enlist(self, executor: Executor) -> None:
         """An executor is there to be given work: as one of the team, or in the place of one that died parked."""
@@ -206,7 +217,7 @@ class Claiming:
         reserving = False
         for task in self._heads():
             function = self._chosen(task.function)
-            demand = function.demand or ONE_UNIT
+            demand = self.demand_of(function)
             kinds = _kinds(demand)
             if not taken.isdisjoint(kinds):
                 continue
@@ -232,8 +243,9 @@ class Claiming:
 
     def _lacking(self, demand: Demand) -> list[str]:
         lacking = [name for name, amount in demand.amounts if amount > self.free.get(name, amount) + TINY]
-        if demand.gpus > len(self.free_gpus):
-            lacking.append("gpus")
+        if demand.devices:
+            free = {kind: list(indexes) for kind, indexes in self.free_devices.items()}
+            lacking += [device[0] for device in demand.devices if _pick(free, *device) is None]
         return lacking
 
     def _is_turn_of(self, task: Task) -> bool:
@@ -303,11 +315,13 @@ class Claiming:
         if task.state != ASSIGNED or task.executor is not executor:
             return  # some of its data have to come first
         self._begun(function)
-        gpus = [self.free_gpus.pop(0) for _ in range(demand.gpus)]
+        devices: dict[str, list[int]] = {}
+        for kind, count, choice in demand.devices:
+            devices.setdefault(kind, []).extend(_pick(self.free_devices, kind, count, choice) or ())
         for name, amount in demand.amounts:
             if name in self.free:
                 self.free[name] -= amount
-        claim = Claim(demand, executor, [], gpus)
+        claim = Claim(demand, executor, [], devices)
         executor.claim = claim
         self.claims.append(claim)
         for other in executors:
@@ -319,7 +333,8 @@ class Claiming:
     def _end_claim(self, claim: Claim) -> list[Executor]:
         """What the task had is free; returns the executors that can be given work."""
         (self.claims if claim in self.claims else self.set_aside).remove(claim)
-        self.free_gpus = sorted([*self.free_gpus, *claim.gpus])
+        for kind, indexes in claim.devices.items():
+            self.free_devices[kind] = sorted([*self.free_devices[kind], *indexes])
         for name, amount in claim.demand.amounts:
             if name in self.free:
                 self.free[name] += amount
@@ -349,6 +364,15 @@ class Claiming:
 def _kinds(demand: Demand) -> set[str]:
     kinds = {name for name, _ in demand.amounts}
     kinds.add("units" if demand.units else "io")
-    if demand.gpus:
-        kinds.add("gpus")
+    kinds.update([device[0] for device in demand.devices])
     return kinds
+
+
+def _pick(free: dict[str, list[int]], kind: str, count: int, choice: tuple[int, ...]) -> list[int] | None:
+    """Take so many free devices of the kind, of those that will do; None, and take nothing, if there are too few."""
+    picked = [index for index in free.get(kind, ()) if not choice or index in choice][:count]
+    if len(picked) < count:
+        return None
+    for index in picked:
+        free[kind].remove(index)
+    return picked

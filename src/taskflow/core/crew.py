@@ -9,7 +9,7 @@ from taskflow.core.claims import ONE_UNIT
 from taskflow.core.graph import DONE, READY
 from taskflow.core.lending import Lending
 from taskflow.core.placement import booked_cost
-from taskflow.model.requirements import mismatches
+from taskflow.model.requirements import demand_on, mismatches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,6 +57,7 @@ class Crew(Lending):
         self.shelf: deque[Task] = deque()
         self.coming: dict[int, Task] = {}
         self._fitting: dict[int, bool] = {}
+        self._demands: dict[int, Demand] = {}
 
     def __repr__(self) -> str:
         return f"<crew {self.number} of {self.size}{'' if self.alive else ', lost'}>"
@@ -146,7 +147,7 @@ class Crew(Lending):
         if not function.implementations:
             return function
         fitting = [record for record in function.implementations if self._fits(record)] or function.implementations
-        available = [record for record in fitting if not self._lacking(record.demand or ONE_UNIT)] or fitting
+        available = [record for record in fitting if not self._lacking(self.demand_of(record))] or fitting
         for record in available:
             if record.id not in self.experience.tried:
                 return record
@@ -177,9 +178,17 @@ class Crew(Lending):
             return False
         if requirements is None or self.node is None:
             return True
-        if requirements.is_local and self.number:
-            return False
-        return not mismatches(requirements, self.node)
+        return not mismatches(requirements, self.node, home=not self.number)
+
+    def demand_of(self, function: FunctionRecord) -> Demand:
+        """What a task of the function takes from this node."""
+        demand = function.demand or ONE_UNIT
+        if not demand.varies or self.node is None or function.requirements is None:
+            return demand
+        known = self._demands.get(function.id)
+        if known is None:
+            known = self._demands[function.id] = demand_on(function.requirements, self.node)
+        return known
 
     def vacancy(self) -> int:
         """How many executors have nothing to do and nothing coming."""
@@ -197,8 +206,9 @@ class Crew(Lending):
         """Whether nothing more can be given to it for the time being."""
         return bool(self.ready) or self.has_enough_coming()
 
-    def could_start(self, demand: Demand) -> bool:
-        """Whether a task with this demand could begin at once."""
+    def could_start(self, function: FunctionRecord) -> bool:
+        """Whether a task of the function could begin at once."""
+        demand = self.demand_of(function)
         if self.constrained or self._lacking(demand):
             return False
         if not demand.units:
@@ -217,7 +227,7 @@ class Crew(Lending):
                 task.state == READY
                 and task.pin is None
                 and other.fits(task.function)
-                and other.could_start(task.function.demand or ONE_UNIT)
+                and other.could_start(task.function)
             ):
                 queue.popleft()
                 if not queue:

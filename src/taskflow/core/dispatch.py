@@ -25,7 +25,6 @@ from taskflow.core.graph import DONE, FILE, HELD, READY, SEGMENT, Task, Version
 from taskflow.core.placement import BALANCE_S, SPREAD_EVERY, booked_cost
 from taskflow.core.scheduling import Scheduler
 from taskflow.model.errors import NoNodeError, TransferError
-from taskflow.model.functions import Demand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +42,6 @@ BYTES_PER_S = 500e6  #: what a transfer is reckoned with until some have been se
 FEED = 32  #: tasks for each executor that a crew is given at a time
 LOOK_AT = 4  #: crews that one without work looks at for something to take over
 MAX_TRANSFER_FAILURES = 4  #: of one value to one node, before the tasks that need it there go elsewhere
-ONE_UNIT = Demand()
 
 
 class Kind:
@@ -365,15 +363,14 @@ class Dispatch:
         if planned is not None:
             crew = next((crew for crew in self.kernel.crews.values() if crew.name == planned), None)
             return crew if crew is not None and crew.fits(kind.function) else None
-        demand = kind.function.demand or ONE_UNIT
         crew = self._drawn_to(task) if task.reads else None
-        if crew is not None and crew.fits(kind.function) and crew.could_start(demand):
+        if crew is not None and crew.fits(kind.function) and crew.could_start(kind.function):
             return crew
         able = kind.able
         while able:
             number, crew = next(iter(able.items()))
             del able[number]
-            if crew.alive and crew.could_start(demand):
+            if crew.alive and crew.could_start(kind.function):
                 able[number] = crew  # at the end: they take turns
                 return crew
         # Nobody can start it at once. One has executors reserved for it, or plain tasks would always be ahead of it.

@@ -87,7 +87,7 @@ class Master(Failing):
         crew = self.crews[number] = Crew(self, number, node, experience)
         crew.size = size
         if node is not None:
-            crew.offer(node.amounts, range(node.gpus))
+            crew.offer(node.amounts, node.devices)
         return crew
 
     def scatter(self, scheduler: Scheduler | None = None) -> None:

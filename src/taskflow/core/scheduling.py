@@ -49,8 +49,8 @@ def scheduler_named(name: str) -> Scheduler:
 
     Raises ArgumentError for a name that is none.
     """
-    if name in SCHEDULERS:
-        return SCHEDULERS[name]
+    if name.lower() in SCHEDULERS:
+        return SCHEDULERS[name.lower()]
     parts = name.lower().split(".")
     if "successors" in parts:
         policy = _POLICIES.get(parts[-1])
@@ -60,7 +60,7 @@ def scheduler_named(name: str) -> Scheduler:
         return SCHEDULERS[_POLICIES[parts[-1]]]
     elif parts[-1] == "moscheduler":
         return SCHEDULERS["lookahead"]
-    elif parts[-1] == "predefinedts":
+    elif parts[-1] in ("predefined", "predefinedts"):
         return Scheduler("predefined", plan={})
     near = difflib.get_close_matches(parts[-1], [*SCHEDULERS, "predefined"], n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SCHEDULERS)} and predefined"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import threading
 import weakref
 from collections import deque
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from taskflow.data.store import Descriptor
     from taskflow.drivers.nesting import Nest, Nests
     from taskflow.model.functions import FunctionRecord
+    from taskflow.model.requirements import Node
     from taskflow.observe.journal import Journal
 
 
@@ -192,10 +194,24 @@ def _environment(task_id: int, claim: Claim) -> dict[str, str]:
     cores = claim.executor.crew.cores_of([claim.executor, *claim.parked])
     if cores and claim.demand.units:
         environment["COMPSS_BINDED_CPUS"] = ",".join(map(str, cores))
-    if claim.gpus:
-        gpus = ",".join(map(str, claim.gpus))
-        environment |= dict.fromkeys(("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "COMPSS_BINDED_GPUS"), gpus)
+    for kind, indexes in claim.devices.items():
+        numbers = claim.executor.crew.devices[kind]
+        text = ",".join([str(numbers[index]) for index in indexes])
+        environment |= dict.fromkeys(_device_variables(kind, indexes, claim.executor.crew.node), text)
     return environment
+
+
+def _device_variables(kind: str, indexes: list[int], node: Node | None) -> tuple[str, ...]:
+    """Environment variables that tell drivers and tasks which devices of the type they have."""
+    if kind != "GPU":
+        return (f"COMPSS_BINDED_{kind}S",)
+    if node is not None and _OF_AMD.search(node.processor_of(kind, indexes[0]).name):
+        # Not the others, too: libraries of AMD heed them as well, but count what this one has left from 0.
+        return ("ROCR_VISIBLE_DEVICES", "COMPSS_BINDED_GPUS")
+    return ("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "COMPSS_BINDED_GPUS")
+
+
+_OF_AMD = re.compile(r"\b(AMD|ATI|Radeon|Instinct|MI[0-9]{2,3}[AX]?)\b", re.IGNORECASE)
 
 
 AnyLatch = Latch | QuietLatch | BelowLatch | ReadersLatch | RoomLatch

@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 class Demand(NamedTuple):
     """What a task takes from its node while it runs.
 
-    ``units``: computing units; 0 means that it runs beside the others, on an I/O executor. ``gpus``: devices, which it
-    has for itself. ``amounts``: (name of the constraint, how much) of what can be divided at will. ``nodes``: what the
-    node must be like; None: any will do.
+    ``units``: computing units; 0 means that it runs beside the others, on an I/O executor. ``devices``: (type of
+    processor, how many, indexes of those that will do on this node; none: all of the type), which it has for itself.
+    ``amounts``: (name of the constraint, how much) of what can be divided at will. ``nodes``: what the node must be
+    like; None: any will do. ``varies``: some nodes give something else, which `requirements.demand_on` says.
     """
 
     units: int = 1
-    gpus: int = 0
+    devices: tuple[tuple[str, int, tuple[int, ...]], ...] = ()
     amounts: tuple[tuple[str, float], ...] = ()
     nodes: Requirements | None = None
+    varies: bool = False
 
 
 class FunctionRecord:

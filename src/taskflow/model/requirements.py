@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ _OF_PROCESSOR = {
     "processor_internal_memory_size": "processor_internal_memory_size",
 }
 
+_MOST_CPUS = 6  #: processors of a node of which every selection is looked at
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))\Z")
 _SAME_ARCHITECTURE = {"x86_64": "amd64", "x64": "amd64", "aarch64": "arm64"}
 
@@ -108,10 +110,15 @@ class Requirements:
 
     @property
     def demand(self) -> Demand:
-        """What the task takes from its node while it runs."""
-        gpus = sum(need.units for need in self.processors if need.type == "GPU")
+        """What the task takes from its node while it runs, if all processors of a type are alike there."""
+        devices = [(need.type, need.units, ()) for need in self.processors if need.type != "CPU"]
+        return Demand(self.units, tuple(devices), self.amounts)
+
+    @property
+    def amounts(self) -> tuple[tuple[str, float], ...]:
+        """What the task takes of things that can be divided at will, by the name of the constraint."""
         amounts = [(name, getattr(self, name)) for name in ("memory_size", "storage_size", "storage_bw")]
-        return Demand(self.units, gpus, tuple([(name, amount) for name, amount in amounts if amount]))
+        return tuple([(name, amount) for name, amount in amounts if amount])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,15 +179,34 @@ class Node:
         return self.units if self.limit_of_tasks is None else min(self.units, self.limit_of_tasks)
 
     @property
-    def gpus(self) -> int:
-        """Number of GPUs."""
-        return sum(processor.units for processor in self.processors if processor.type == "GPU")
+    def devices(self) -> dict[str, range]:
+        """Indexes of the units that only one task has at a time (all but those of CPUs), by the type of processor."""
+        counts: dict[str, int] = {}
+        for processor in self.processors:
+            if processor.type != "CPU":
+                counts[processor.type] = counts.get(processor.type, 0) + processor.units
+        return {kind: range(count) for kind, count in counts.items()}
+
+    def processor_of(self, kind: str, index: int) -> Processor:
+        """The processor that the device of that type and index belongs to."""
+        for processor in self.processors:
+            if processor.type == kind:
+                if index < processor.units:
+                    return processor
+                index -= processor.units
+        raise IndexError(f"{self.name} has no {kind} {index}")
 
     @property
     def amounts(self) -> dict[str, float]:
-        """What can be divided among tasks, as far as it is known, by the name of the constraint."""
+        """What can be divided among tasks, as far as it is known, by the name of the constraint.
+
+        Also the computing units of each selection of CPUs, if there are several: see `demand_on`.
+        """
         known = {name: getattr(self, name) for name in ("memory_size", "storage_size", "storage_bw")}
-        return {name: amount for name, amount in known.items() if amount is not None}
+        amounts = {name: amount for name, amount in known.items() if amount is not None}
+        for places in _selections(self.processors):
+            amounts[_name_of(places)] = float(sum(self.processors[place].units for place in places))
+        return amounts
 
 
 # ---------------------------------------------------------------------- reading constraints
@@ -342,9 +368,18 @@ class Mismatch:
     available: str
 
 
-def mismatches(requirements: Requirements, node: Node) -> list[Mismatch]:
-    """Everything that keeps the node from ever running a task with these requirements."""
+def mismatches(requirements: Requirements, node: Node, *, home: bool = True) -> list[Mismatch]:
+    """Everything that keeps the node from ever running a task with these requirements.
+
+    ``home``: it is the machine of the main program.
+    """
     found = _processor_mismatches(requirements.processors, node.processors)
+    limit = node.limit_of_tasks
+    if limit is not None and not found and requirements.units > limit:
+        # Each executor is a computing unit, and there are no more executors than tasks may run.
+        found.append(Mismatch("computing_units", str(requirements.units), f"{limit} (LimitOfTasks)"))
+    if requirements.is_local and not home:
+        found.append(Mismatch("is_local", "True", "it is not the machine of the main program"))
     for name in ("memory_size", "storage_size", "storage_bw"):
         wanted, there = getattr(requirements, name), getattr(node, name)
         if wanted and there is not None and wanted > there:
@@ -401,7 +436,7 @@ def _best_explanation(need: ProcessorNeed, offers: list[Processor]) -> list[Mism
 
 def _lacks(need: ProcessorNeed, offer: Processor) -> list[Mismatch]:
     found: list[Mismatch] = []
-    if need.units > offer.units:
+    if need.units > offer.units > 0:
         name = "computing_units" if need.type == "CPU" else f"computing_units of type {need.type}"
         found.append(Mismatch(name, str(need.units), str(offer.units)))
     if need.name and offer.name and need.name != offer.name:
@@ -425,9 +460,65 @@ def _plain(architecture: str) -> str:
     return _SAME_ARCHITECTURE.get(lower, lower)
 
 
-def table(found: Iterable[Mismatch]) -> str:
-    """Requested against available, a line each, for people."""
-    rows = [("constraint", "requested", "available")]
-    rows += [(item.constraint, item.requested, item.available) for item in found]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    return "\n".join(f"  {name:<{widths[0]}}  {wanted:<{widths[1]}}  {there}" for name, wanted, there in rows)
+def demand_on(requirements: Requirements, node: Node) -> Demand:
+    """What a task takes from this node while it runs there, if nothing keeps it from running there.
+
+    A need for a GPU of one model can be met by some of the node's GPUs only. As to CPUs, a computing unit is not tied
+    to a processor, so it is enough if the tasks that run can be divided among the processors: for each selection of
+    processors, the tasks that will do with no others must not need more units than it has. Hence the amounts.
+    """
+    demand = requirements.demand
+    devices: list[tuple[str, int, tuple[int, ...]]] = []
+    pools: dict[str, float] = {}
+    selections = _selections(node.processors)
+    for need in requirements.processors:
+        fitting = {place for place, offer in enumerate(node.processors) if _does(offer, need)}
+        if need.type == "CPU":
+            for places in selections:
+                if fitting.issubset(places):
+                    pools[_name_of(places)] = pools.get(_name_of(places), 0.0) + need.units
+            continue
+        first = 0
+        indexes: list[int] = []
+        for place, offer in enumerate(node.processors):
+            if offer.type == need.type:
+                indexes += range(first, first + offer.units) if place in fitting else []
+                first += offer.units
+        devices.append((need.type, need.units, () if len(indexes) == first else tuple(indexes)))
+    devices.sort(key=lambda device: (not device[2], len(device[2])))  # who can choose goes last
+    return demand._replace(devices=tuple(devices), amounts=(*demand.amounts, *pools.items()))
+
+
+def _selections(processors: tuple[Processor, ...]) -> list[tuple[int, ...]]:
+    """Places of every selection of the CPUs, but for none and all of them; of very many, each by itself."""
+    places = [place for place, each in enumerate(processors) if each.type == "CPU"]
+    sizes = range(1, len(places)) if len(places) <= _MOST_CPUS else (1,)
+    return [chosen for size in sizes for chosen in itertools.combinations(places, size)]
+
+
+def _name_of(places: tuple[int, ...]) -> str:
+    return f"units of processors {', '.join(map(str, places))}"
+
+
+_SHOWN_NODES = 8  #: with reasons of their own, in a table
+
+
+def table(found: Iterable[tuple[str, Iterable[Mismatch]]]) -> str:
+    """Requested against available, a line each, for people: for each node, by its name, why it will not do.
+
+    Nodes with the same reasons share them. A single node is not named.
+    """
+    names: dict[tuple[Mismatch, ...], list[str]] = {}
+    for name, reasons in found:
+        names.setdefault(tuple(reasons), []).append(name)
+    rows = [("node", "constraint", "requested", "available")]
+    for reasons, nodes in list(names.items())[:_SHOWN_NODES]:
+        shown = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
+        for place, item in enumerate(reasons):
+            rows.append(("" if place else shown, item.constraint, item.requested, item.available))
+    alone = sum(map(len, names.values())) == 1
+    columns = range(1, 4) if alone else range(4)
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  " + "  ".join(row[column].ljust(widths[column]) for column in columns).rstrip() for row in rows]
+    more = sum(map(len, list(names.values())[_SHOWN_NODES:]))
+    return "\n".join(lines + ([f"  and {more} more nodes"] if more else []))
