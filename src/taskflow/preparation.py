@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from taskflow.drivers.check import Check
     from taskflow.drivers.engine import Engine
+    from taskflow.drivers.remote import Launcher, Machines
     from taskflow.drivers.simulated import Faults
     from taskflow.model.cluster import Cluster
     from taskflow.observe.journal import Journal
@@ -72,16 +73,15 @@ def make_run_dir(wanted: str | os.PathLike[str] | None, argv: list[str]) -> tupl
 
 def make_engine(
     kind: str, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any], seed: int | None,
-    faults: Faults | None, bodies: Callable[[Any], AbstractContextManager[None]],
-    cluster: Cluster | None,
+    faults: Faults | None, bodies: Callable[[Any], AbstractContextManager[None]], others: Machines | None,
 ) -> Engine:  # fmt: skip
-    """The engine of a new session. Raises ValueError for a kind that does not exist."""
-    if cluster is not None and cluster.nodes:
-        raise UnavailableError("this version runs tasks on this machine only; name no other in resources and project")
+    """The engine of a new session. Raises ValueError for a kind that does not exist, or that knows no machines."""
+    if others is not None and kind != "local":
+        raise ValueError(f"the engine {kind!r} runs tasks on this machine only; name no other in resources and project")
     if kind == "local":
         from taskflow.drivers.live import LiveEngine
 
-        return LiveEngine(run_dir, segments, journal, workers, settings)
+        return LiveEngine(run_dir, segments, journal, workers, settings, others)
     if kind == "simulated":
         from taskflow.drivers.simulated import SimulatedEngine
 
@@ -89,6 +89,19 @@ def make_engine(
             run_dir, segments, journal, workers, seed or 0, faults, bodies, checked=settings["check"]
         )
     raise ValueError(f"unknown engine {kind!r}; there are 'local' and 'simulated'")
+
+
+def make_machines(
+    run: str, cluster: Cluster | None, options: ClusterOptions, launch: Launcher | None
+) -> Machines | None:
+    """What the engine has to know of other machines; None if there are none. ``launch`` starts agents there."""
+    if cluster is None or not cluster.nodes:
+        return None
+    from taskflow.drivers.remote import Machines
+
+    if launch is None:
+        raise UnavailableError("this version runs tasks on this machine only; name no other in resources and project")
+    return Machines(run, cluster, options, launch)
 
 
 def make_progress(owner: Session, wanted: bool | None) -> Progress | None:

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import itertools
 import os
-import signal
 import sys
 import threading
 import time
@@ -55,9 +54,11 @@ if TYPE_CHECKING:
 
     from taskflow.drivers.check import Check
     from taskflow.drivers.engine import Engine
+    from taskflow.drivers.remote import Launcher
     from taskflow.drivers.simulated import Faults
     from taskflow.launch.spawn import Zygote
     from taskflow.model.cancellation import TaskCancelledError
+    from taskflow.model.cluster import Cluster
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
     from taskflow.model.requirements import Node, Requirements
@@ -100,6 +101,7 @@ class Session:
         zygote: Zygote | None = None,
         cluster: Cluster | None = None,
         cluster_options: ClusterOptions | None = None,
+        launch: Launcher | None = None,
     ) -> None:
         _check_options(workers, max_pending, io_executors, check)
         if cluster is not None and workers is not None:
@@ -144,7 +146,7 @@ class Session:
                 seed,
                 faults,
                 _with_session,
-                cluster,
+                preparation.make_machines(self.id, cluster, self.cluster_options, launch),
             )
         except BaseException:
             self.journal.close()
@@ -624,13 +626,7 @@ class Session:
 
     def kill(self) -> None:
         """End the executors at once and take no lock: for a signal's handler that ends this process right after."""
-        for link in getattr(self.engine, "links", {}).copy().values():
-            if link.handle.pid:
-                with contextlib.suppress(OSError):
-                    os.killpg(link.handle.pid, signal.SIGKILL)
-        node = getattr(self.engine, "node", None)
-        if node is not None:
-            node.kill()
+        self.engine.end_at_once()
         import shutil
 
         shutil.rmtree(self._segments, ignore_errors=True)

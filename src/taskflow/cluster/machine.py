@@ -52,13 +52,13 @@ def describe_node(cores: int, folder: str) -> Node:
     if gpus:
         processors.append(Processor(len(gpus), "GPU"))
     return Node(
-        name=system.nodename, processors=tuple(processors), memory_size=_memory() / 1e9,
+        name=system.nodename, processors=tuple(processors), memory_size=usable_memory() / 1e9,
         storage_size=disk.f_bavail * disk.f_frsize / 1e9, operating_system_type=system.sysname,
         operating_system_distribution=distribution, operating_system_version=version,
     )  # fmt: skip
 
 
-def _memory(root: str = "/sys/fs/cgroup") -> int:
+def usable_memory(root: str = "/sys/fs/cgroup") -> int:
     """Bytes of memory of the machine, or fewer if the control group allows fewer."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in ("memory.max", "memory/memory.limit_in_bytes"):

@@ -323,7 +323,7 @@ class Dispatch:
                 self.give(task, crew)
         if not crew.shelf:
             self.shelved.pop(crew.number, None)
-        if self.ready and not crew.full:
+        while self.ready and crew.team and not crew.full:
             self._feed(crew)
         self._note_room(crew)
         if crew.number in self.vacant:

@@ -340,6 +340,9 @@ class Engine:
 
         return Nests(self)
 
+    def end_at_once(self) -> None:
+        """End all executors at once and take no lock: for a signal's handler that ends this process right after."""
+
     def leave_to_parent(self) -> None:
         """In a forked child of the main program: let go of what would keep executors alive after their master."""
 

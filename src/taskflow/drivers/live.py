@@ -1,11 +1,12 @@
-"""The live driver: executor processes on this machine.
+"""The live driver: executor processes, on this machine and (see `drivers.remote`) on other nodes.
 
 ::
 
     user's threads ── submit ──► [lock] kernel ──► outbox ──► data socket ──► executor
                                     ▲                                            │
     keeper thread: epoll ──► recv ──┘◄──────────────── data socket ◄─────────────┘
-                        └──► notes of the zygote (starts, deaths)
+                        ├──► notes of the zygote (starts, deaths)
+                        └──► connections of other nodes
 
 Whoever submits does the kernel's work under the lock and sends at once to an executor that is idle. The keeper does
 the rest when something arrives. A thread that waits while exactly one executor is busy takes that executor's socket
@@ -25,10 +26,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from taskflow.drivers.engine import AnyLatch, Engine, Link
-from taskflow.drivers.overdue import LOOK_S, Overdue
-from taskflow.launch.local import ExecutorHandle, LocalNode, describe_end
-from taskflow.model.errors import ExecutorDiedError, NotRunningError, TaskflowError, TimeOutError
+from taskflow.launch.local import ExecutorHandle, LocalNode, describe_end, tail
+from taskflow.model.errors import ExecutorDiedError, NodeLostError, NotRunningError, TaskflowError, TimeOutError
 from taskflow.model.policies import OnFailure
+from taskflow.node.overdue import LOOK_S, Overdue
+from taskflow.wire.agent import DATA, PING_S
 from taskflow.wire.channel import Receiver, pack
 from taskflow.wire.messages import C_CANCEL, C_RECALL
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from taskflow.core.graph import Datum, Task
     from taskflow.core.placement import Executor
+    from taskflow.drivers.remote import Machines, Nodes, RemoteLink, RemoteNode
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
     from taskflow.observe.journal import Journal
@@ -51,7 +54,11 @@ _SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
 class LiveLink(Link):
-    """One executor process."""
+    """One executor process of this machine."""
+
+    node = None
+    where = "on this machine"
+    stall_s = STALL_S
 
     def __init__(self, executor: Executor, handle: ExecutorHandle) -> None:
         super().__init__(executor)
@@ -66,17 +73,42 @@ class LiveLink(Link):
         self.patience = STALL_S  # grows with each time it was asked in vain
         self.control = Receiver(handle.control)
 
+    @property
+    def pid(self) -> int:
+        """The process; 0 while that is not known."""
+        return self.handle.pid
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory of the machine."""
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+    def ask(self, request: bytes) -> None:
+        """Write to the executor's control thread."""
+        with contextlib.suppress(OSError):
+            self.handle.control.send(request)
+
 
 class LiveEngine(Engine):
-    """Drives executor processes of this machine."""
+    """Drives executor processes: ``workers`` of this machine, and those of the nodes of ``machines``."""
 
-    def __init__(self, run_dir: str, segments: str, journal: Journal, workers: int, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        run_dir: str,
+        segments: str,
+        journal: Journal,
+        workers: int,
+        settings: dict[str, Any],
+        machines: Machines | None = None,
+    ) -> None:
         super().__init__(run_dir, segments, journal)
         zygote = settings.pop("zygote", None)
-        self.settings = {**settings, "run_dir": run_dir, "segments": segments, "epoch": self.epoch}
+        self.settings = {
+            **settings, "run_dir": run_dir, "segments": segments, "temporary": [segments], "epoch": self.epoch,
+        }  # fmt: skip
         self.node = LocalNode(self.settings, zygote)
-        self.links: dict[int, LiveLink] = {}
-        self.by_file: dict[int, tuple[LiveLink, str]] = {}
+        self.links: dict[int, LiveLink | RemoteLink] = {}
+        self.by_file: dict[int, tuple[Any, str]] = {}
         self.latches: list[AnyLatch] = []
         self.poller = select.epoll()
         self.wake_file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -93,13 +125,21 @@ class LiveEngine(Engine):
         self.kernel.home.size = workers
         for _ in range(workers):
             self.start_executor()
+        self.nodes: Nodes | None = None
+        if machines is not None:
+            self._prepare_nodes(machines)
         self.keeper = threading.Thread(target=self._keep, name="taskflow-keeper", daemon=True)
         self.keeper.start()
+        if self.nodes is not None:
+            self._await_nodes(self.nodes)
 
     def start_executor(self, *, io: bool = False, node: int = 0) -> None:
         """Have an executor process started. It can be sent tasks at once."""
         number = self._next_number
         self._next_number += 1
+        if node:
+            self._start_remote(number, node, io=io)
+            return
         handle = self.node.start_executor(number)
         executor = self.kernel.executor_joined(number, io=io, node=node)
         link = LiveLink(executor, handle)
@@ -113,15 +153,104 @@ class LiveEngine(Engine):
         """Close this process's copies of all connections."""
         self.closing = True
         self.node.socket.close()
-        for link in self.links.values():
+        for link in self._local_links():
             link.handle.data.close()
             link.handle.control.close()
+        if self.nodes is not None:
+            self.nodes.leave_to_parent()
+
+    def end_at_once(self) -> None:
+        """End the executors at once and take no lock: for a signal's handler that ends this process right after."""
+        for link in self._local_links():
+            if link.handle.pid:
+                with contextlib.suppress(OSError):
+                    os.killpg(link.handle.pid, signal.SIGKILL)
+        if self.nodes is not None:
+            self.nodes.kill()
+        self.node.kill()
+
+    def _local_links(self) -> list[LiveLink]:
+        return [link for link in self.links.copy().values() if link.node is None]
 
     def add_function(self, record: FunctionRecord, about: dict[str, Any]) -> None:
         """As `Engine.add_function`; whether it has a limit of time decides how the keeper works."""
         super().add_function(record, about)
         if record.time_out:
             self.overdue.limits = True
+            if self.nodes is not None:
+                self.nodes.tell_all("limits")
+
+    # ------------------------------------------------------------------ other nodes
+
+    def _prepare_nodes(self, machines: Machines) -> None:
+        from taskflow.core.scheduling import SCHEDULERS
+        from taskflow.drivers.remote import Nodes
+
+        self.kernel.home.node = machines.cluster.home
+        self.kernel.scatter(SCHEDULERS.get(machines.options.scheduler))
+        self.nodes = Nodes(self, machines)
+
+    def _await_nodes(self, nodes: Nodes) -> None:
+        """Have the agents started. The program begins as soon as tasks can run somewhere."""
+        nodes.start()
+        if self.kernel.home.size:
+            return
+        try:
+            nodes.await_first()
+        except BaseException:
+            self.close(cancel=True)
+            raise
+
+    def _start_remote(self, number: int, node: int, *, io: bool) -> None:
+        from taskflow.drivers.remote import RemoteLink
+
+        assert self.nodes is not None
+        remote = self.nodes.nodes[node]
+        executor = self.kernel.executor_joined(number, io=io, node=node)
+        remote.note("start", executor=number, cores=",".join(map(str, executor.crew.cores_of([executor]))))
+        self.links[number] = remote.links[number] = RemoteLink(executor, remote)
+
+    def node_joined(self, node: RemoteNode) -> None:
+        """The agent of a node is ready. Called with the lock held."""
+        offer = node.place.setup.node
+        if not offer.is_unit_count_known:
+            offer = offer.with_units(node.facts["cores"])
+        crew = self.kernel.node_joined(node.number, offer, size=offer.executors)
+        crew.is_far(node.rtt_s)
+        if offer.executors == len(node.facts["cpus"]):  # all of them are ours, so ours do not crowd a few
+            crew.cores = node.facts["cpus"]
+        gpus = node.facts["gpus"] or list(range(offer.gpus))
+        crew.offer(offer.amounts, gpus[: offer.gpus])
+        for _ in range(offer.executors):
+            self.start_executor(node=node.number)
+        self.nodes_changed()
+        self.after_events()
+
+    def node_lost(self, node: RemoteNode, error: TaskflowError) -> None:
+        """The node, and all it had, is gone. Called with the lock held."""
+        links = list(node.links.values())
+        for link in links:
+            self.links.pop(link.executor.id, None)
+        self.kernel.node_lost(node.number, error)
+        for link in links:
+            if link.nests:
+                self.nests.lost(link)
+        self.nodes_changed()
+        self.after_events()
+
+    def nodes_changed(self) -> None:
+        """Tasks that no node can run wait as long as others may be coming. Called with the lock held."""
+        dispatch = self.kernel.dispatch
+        assert dispatch is not None
+        assert self.nodes is not None
+        dispatch.expecting = bool(self.nodes.coming)
+        if not dispatch.expecting:
+            self.kernel.serving[-1] = dispatch
+            self.wake()
+
+    def hear_node(self, node: RemoteNode, note: dict[str, Any]) -> None:
+        """The agent of a node has said something about data. Called with the lock held."""
+        raise TaskflowError(f"the agent of node {node.name} wrote what is not understood here: {note}")
 
     # ------------------------------------------------------------------ submission
 
@@ -176,6 +305,8 @@ class LiveEngine(Engine):
                     self._send(self.links[number])
 
     def _why_closed(self) -> str:
+        if isinstance(self.crash, NodeLostError):
+            return str(self.crash)
         if self.crash is not None:
             return f"the runtime failed and was stopped: {type(self.crash).__name__}: {self.crash}"
         return "the session has been stopped; start a new one before calling tasks"
@@ -197,8 +328,7 @@ class LiveEngine(Engine):
             for executor, count in recalls:
                 link = self.links.get(executor.id)
                 if link is not None:
-                    with contextlib.suppress(OSError):
-                        link.handle.control.send(C_RECALL + struct.pack("<I", count))
+                    link.ask(C_RECALL + struct.pack("<I", count))
             recalls.clear()
         if self.kernel.cancels:
             self._send_cancels()
@@ -208,13 +338,15 @@ class LiveEngine(Engine):
         for executor, task_id in cancels:
             link = self.links.get(executor.id)
             if link is not None:
-                with contextlib.suppress(OSError):
-                    link.handle.control.send(C_CANCEL + struct.pack("<I", task_id))
-                self.overdue.cancelled(task_id)
+                link.ask(C_CANCEL + struct.pack("<I", task_id))
+                if link.node is None:
+                    self.overdue.cancelled(task_id)
+                else:
+                    link.node.note("cancelled", executor=executor.id, task=task_id)
         cancels.clear()
         self.wake()  # the keeper has to see to it that they end
 
-    def _send(self, link: LiveLink) -> None:
+    def _send(self, link: LiveLink | RemoteLink) -> None:
         message = self.compose(link)
         if message is None:
             return
@@ -226,7 +358,10 @@ class LiveEngine(Engine):
             self.wake()  # the keeper must not sleep for ever now
         self._write(link, pack(message))
 
-    def _write(self, link: LiveLink, data: bytes) -> None:
+    def _write(self, link: LiveLink | RemoteLink, data: bytes) -> None:
+        if link.node is not None:
+            link.node.write(DATA, link.executor.id, data)
+            return
         if link.unsent:
             link.unsent += data
             return
@@ -264,14 +399,18 @@ class LiveEngine(Engine):
                     if self.released:
                         self.enter_released()
                     self._handle(events)
-                    self._after_events()
+                    if self.nodes is not None:
+                        self.nodes.beat()
+                    self.after_events()
                     timeout = self._patience()
                     if timeout < 0:
                         self.journal.flush()
+                    if self.nodes is not None and not 0 <= timeout < PING_S:
+                        timeout = PING_S
                 if self.kernel.notices:
                     self.notify()
         except BaseException as error:  # noqa: BLE001  whatever it is, nobody may wait for a dead keeper
-            self._give_up(error)
+            self.give_up(error)
 
     def wake(self) -> None:
         """Have the keeper look round."""
@@ -310,8 +449,11 @@ class LiveEngine(Engine):
                 self._read_notes()
                 continue
             link, what = known
-            if what == "control":
-                self._read_control(link)
+            if what != "data":
+                if what == "control":
+                    self._read_control(link)
+                elif self.nodes is not None:
+                    self.nodes.attend(link, event)
                 continue
             if event & select.EPOLLOUT and link.unsent:
                 data, link.unsent = link.unsent, b""
@@ -322,10 +464,17 @@ class LiveEngine(Engine):
         if not events:
             self._look_after_stalled()
         if self.overdue.watching:
-            for link, why in self.overdue.find(self.links.values()):
-                self._kill(link, why)
+            self._look_for_overdue()
         if self.dying:
             self._bury()
+
+    def _look_for_overdue(self) -> None:
+        watched = []
+        for link in self._local_links():
+            cancelled = [task.id for task in link.executor.inflight.values() if task.cancelled]
+            watched.append((link, link.handle, cancelled))
+        for link, why in self.overdue.find(watched):
+            self._kill(link, why)
 
     @staticmethod
     def _kill(link: LiveLink, why: str) -> None:
@@ -360,15 +509,26 @@ class LiveEngine(Engine):
             self._lost(link)
             return False
         if messages:
+            self._barren_deaths = 0
+            self.take(link, messages)
+        return True
+
+    def take(self, link: LiveLink | RemoteLink, messages: list[Any]) -> None:
+        """Enter received messages. Called with the lock held."""
+        if messages:
             before = len(link.executor.inflight)
             for message in messages:
                 self.hear(link, message)
             link.heard = monotonic()
             if len(link.executor.inflight) < before:
-                link.patience = STALL_S
-            self._barren_deaths = 0
+                link.patience = link.stall_s
             self.kernel.settled(link.executor)
-        return True
+
+    def take_answers(self, link: LiveLink | RemoteLink, answers: list[Any]) -> None:
+        """Enter what an executor's control thread has answered. Called with the lock held."""
+        for given in answers:
+            self.kernel.given_back(link.executor, given)
+            self.kernel.settled(link.executor)
 
     def _read_control(self, link: LiveLink) -> None:
         try:
@@ -382,11 +542,9 @@ class LiveEngine(Engine):
                 self.poller.unregister(link.handle.control)
                 del self.by_file[link.handle.control.fileno()]
             return
-        for given in answers:
-            self.kernel.given_back(link.executor, given)
-            self.kernel.settled(link.executor)
+        self.take_answers(link, answers)
 
-    def _after_events(self) -> None:
+    def after_events(self) -> None:
         """Send what has been decided; wake those who have what they wait for."""
         if self.actions:
             self.act()  # before anything is sent: an executor that rests from now on should not get it
@@ -405,10 +563,10 @@ class LiveEngine(Engine):
         events = self.poller.poll(timeout)
         if events:
             self._handle(events)
-            self._after_events()
+            self.after_events()
 
-    def _give_up(self, error: BaseException) -> None:
-        """The runtime itself failed: everybody who waits gets that error."""
+    def give_up(self, error: BaseException) -> None:
+        """The runtime itself failed, or may not go on: everybody who waits gets that error."""
         self.crash = error
         self.closing = True
         latches, self.latches = self.latches, []
@@ -418,7 +576,7 @@ class LiveEngine(Engine):
 
     # ------------------------------------------------------------------ nested tasks
 
-    def tell(self, link: LiveLink, answers: list[Any]) -> None:
+    def tell(self, link: LiveLink | RemoteLink, answers: list[Any]) -> None:
         """See `Engine.tell`."""
         self._write(link, pack(answers))
 
@@ -479,7 +637,7 @@ class LiveEngine(Engine):
 
     def _only_busy(self) -> LiveLink | None:
         """The executor to wait for directly: the only one with work, if no other thread reads its socket."""
-        busy: LiveLink | None = None
+        busy: LiveLink | RemoteLink | None = None
         for link in self.links.values():
             if link.executor.inflight or link.executor.publish:
                 if busy is not None:
@@ -487,6 +645,7 @@ class LiveEngine(Engine):
                 busy = link
         if (
             busy is None
+            or busy.node is not None
             or busy.driven
             or busy.unsent
             or busy.eof
@@ -558,7 +717,7 @@ class LiveEngine(Engine):
         for note in notes:
             number = note["executor"]
             if "pid" in note:
-                link = self.links.get(number)
+                link = self._local(number)
                 if link is not None:
                     link.handle.pid = note["pid"]
                 self.journal.write({
@@ -566,11 +725,15 @@ class LiveEngine(Engine):
                 })  # fmt: skip
             else:
                 self.ends[number] = note
-                link = self.links.get(number)
+                link = self._local(number)
                 if link is not None and number not in self.dying:
                     if not link.driven:
                         self._read_data(link)
                     self._lost(link)
+
+    def _local(self, number: int) -> LiveLink | None:
+        link = self.links.get(number)
+        return link if link is not None and link.node is None else None
 
     def _restart_zygote(self) -> None:
         if self.closing:
@@ -587,21 +750,34 @@ class LiveEngine(Engine):
             if link.driven:
                 continue
             del self.dying[number]
-            self._replace(link, self.ends.pop(number, None))
+            log = f"{self.run_dir}/executor-{number}.log"
+            end = {"status": None, **self.ends.pop(number, {}), "running": link.handle.running}
+            self.by_file = {file: known for file, known in self.by_file.items() if known[0] is not link}
+            with contextlib.suppress(OSError, KeyError, ValueError):
+                self.poller.unregister(link.handle.control)
+            link.handle.close()
+            self.replace(link, {**end, "tail": tail(log), "log": log})
 
-    def _replace(self, link: LiveLink, end: dict[str, Any] | None) -> None:
+    def replace(self, link: LiveLink | RemoteLink, end: dict[str, Any]) -> None:
+        """An executor has ended: its tasks go elsewhere, and another takes its place. Called with the lock held.
+
+        ``end`` has what is known: see the note "ended" of `wire.agent`.
+        """
         executor = link.executor
-        how = describe_end(end["status"]) if end is not None else "ended (how is not known)"
-        running = link.handle.running
+        number = executor.id
+        how = end.get("problem") or "ended (how is not known)"
+        if end["status"] is not None:
+            how = describe_end(end["status"])
+        running = end["running"]
         if running < 0:  # it was loading a function: that is the fault of the first task that calls it
             running = next((task.id for task in executor.inflight.values() if task.function.id == -running), 0)
         self.journal.write({
-            "e": "executor", "t": self.now_us(), "x": executor.id, "pid": link.handle.pid, "state": "died", "why": how,
+            "e": "executor", "t": self.now_us(), "x": number, "pid": link.pid, "state": "died", "why": how,
         })  # fmt: skip
-        del self.links[executor.id]
-        self.by_file = {file: known for file, known in self.by_file.items() if known[0] is not link}
-        with contextlib.suppress(OSError, KeyError, ValueError):
-            self.poller.unregister(link.handle.control)
+        del self.links[number]
+        node = link.node
+        if node is not None:
+            del node.links[number]
         task = executor.inflight.get(running)
         error: TaskflowError = ExecutorDiedError(self._certificate(link, task, how, end))
         if task is not None and link.killed == "time_out":
@@ -609,43 +785,53 @@ class LiveEngine(Engine):
                 f"task {task.id} {task.function.name}, called at {task.location}, ran longer than its "
                 f"time_out={task.function.time_out:g} seconds and did not heed it: its executor was ended"
             )
-        link.handle.close()
-        if not link.killed and monotonic() - link.started < SOON_S:
-            self._barren_deaths += 1
-        if self._barren_deaths > MAX_RESTARTS_IN_A_ROW * max(1, len(self.links)):
-            raise ExecutorDiedError(f"executors die as soon as they are started: {error}")
-        if not executor.resting:
-            self.start_executor(io=executor.io)
+        self._count_barren(link, error)
+        if not executor.resting and (node is None or not node.stream.ended):
+            self.start_executor(io=executor.io, node=0 if node is None else node.number)
         self.lose(link, running, error, "time_out" if link.killed else f"executor {how}")
 
-    def _certificate(self, link: LiveLink, task: Task | None, how: str, end: dict[str, Any] | None) -> str:
+    def _count_barren(self, link: LiveLink | RemoteLink, error: TaskflowError) -> None:
+        """Executors that die again and again as soon as they are started must not keep the run busy for ever."""
+        if link.killed or monotonic() - link.started > SOON_S:
+            return
+        if link.node is not None:
+            link.node.barren_deaths += 1
+            if link.node.barren_deaths > MAX_RESTARTS_IN_A_ROW * max(1, len(link.node.links)):
+                link.node.unfit = True
+                link.node.stream.end(f"its executors die as soon as they are started: {error}")
+            return
+        self._barren_deaths += 1
+        if self._barren_deaths > MAX_RESTARTS_IN_A_ROW * max(1, len(self._local_links())):
+            raise ExecutorDiedError(f"executors die as soon as they are started: {error}")
+
+    def _certificate(self, link: LiveLink | RemoteLink, task: Task | None, how: str, end: dict[str, Any]) -> str:
         """What is known of an executor's death, for the person whose task it was running."""
-        log = f"{self.run_dir}/executor-{link.executor.id}.log"
-        lines = [f"executor {link.executor.id} (process {link.handle.pid} on this machine) {how}"]
+        lines = [f"executor {link.executor.id} (process {link.pid} {link.where}) {how}"]
         if task is not None:
             lines.append(
                 f"  while it ran task {task.id} {task.function.name}, called at {task.location} "
                 f"(attempt {task.attempt} of {2 if task.function.policy is OnFailure.RETRY else 1})"
             )
-        if end is not None:
-            total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+        if end.get("max_rss_kb"):
             used = end["max_rss_kb"] / 1024
-            lines.append(f"  its largest memory use was {used:,.0f} MiB of the machine's {total:,.0f}")
-        tail = _tail(log)
-        if tail:
+            lines.append(f"  its largest memory use was {used:,.0f} MiB of the machine's {link.memory / 2**20:,.0f}")
+        if end["tail"]:
             lines.append("  the last lines it wrote:")
-            lines += [f"    {line}" for line in tail]
-        lines.append(f"  full log: {log}")
+            lines += [f"    {line}" for line in end["tail"]]
+        lines.append(f"  full log: {end['log']}" + ("" if link.node is None else f" {link.where}"))
         return "\n".join(lines)
 
     # ------------------------------------------------------------------ the end
 
     def _take_leave(self) -> None:
         """Let idle executors tell what they have kept back: the journal's last lines."""
-        for link in self.links.values():
+        local = self._local_links()
+        for link in local:
             with contextlib.suppress(OSError):
                 link.data.shutdown(socket.SHUT_WR)
-        for link in self.links.values():
+        if self.nodes is not None:
+            self.nodes.take_leave()
+        for link in local:
             link.data.settimeout(1.0)
             with contextlib.suppress(OSError):
                 while (messages := link.receiver.receive()) is not None:
@@ -664,9 +850,11 @@ class LiveEngine(Engine):
             self.keeper.join(5)
         if not cancel:
             self._take_leave()
-        for link in self.links.values():
+        for link in self._local_links():
             link.handle.close()
         self.links.clear()
+        if self.nodes is not None:
+            self.nodes.close()
         self.node.close()
         self.poller.close()
         os.close(self.wake_file)
@@ -674,13 +862,3 @@ class LiveEngine(Engine):
         for latch in latches:
             if latch.lock is not None:
                 latch.lock.release()
-
-
-def _tail(path: str, lines: int = 20) -> list[str]:
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 8192))
-            return file.read().decode(errors="replace").splitlines()[-lines:]
-    except OSError:
-        return []

@@ -147,3 +147,14 @@ def describe_end(status: int) -> str:
             hint = " (a fault in native code)"
         return f"killed by {name}{hint}"
     return f"exited with code {os.waitstatus_to_exitcode(status)} without finishing the task"
+
+
+def tail(path: str, lines: int = 20) -> list[str]:
+    """The last lines of a log; none if there is no log."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 8192))
+            return file.read().decode(errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []

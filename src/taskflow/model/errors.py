@@ -55,7 +55,7 @@ class ExecutorDiedError(TaskflowError):
 
 
 class NodeLostError(TaskflowError):
-    """A node was lost: it, its agent or the network to it is gone. The message says what is known."""
+    """A node was lost: it, its agent or the network to it is gone; or none could be had at all."""
 
 
 class NoNodeError(TaskflowError):

@@ -54,7 +54,13 @@ def main(control_file: int) -> None:
             _prepare(settings)
             continue
         number = request["executor"]
-        process = os.fork()
+        try:
+            process = os.fork()
+        except OSError as error:
+            _close(files)
+            why = f"could not be started: fork: {error.strerror}"
+            _send(control, {"executor": number, "status": None, "max_rss_kb": 0, "problem": why})
+            continue
         if process == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -63,8 +69,7 @@ def main(control_file: int) -> None:
             os.close(wake_write)
             os.setpgid(0, 0)
             run_executor(files or [], settings, number, request.get("cores", ""))
-        for file in files or []:
-            os.close(file)
+        _close(files)
         children[process] = number
         _send(control, {"executor": number, "pid": process})
     for process in children:
@@ -74,9 +79,15 @@ def main(control_file: int) -> None:
     for process in children:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process, 0)
-    # Usually the master does this; but it may have been killed, or left with os._exit().
-    shutil.rmtree(settings.get("segments", ""), ignore_errors=True)
+    # Usually the master or the agent does this; but it may have been killed, or left with os._exit().
+    for folder in settings.get("temporary", ()):
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
+
+
+def _close(files: list[int] | None) -> None:
+    for file in files or ():
+        os.close(file)
 
 
 def _prepare(settings: dict[str, Any]) -> None:

@@ -8,8 +8,8 @@ A frame is a header (kind, number of an executor or 0, length) and so many bytes
   PING     8 bytes of any kind;  PONG: the same bytes back
 
 Notes, master to agent:
-  welcome    time: seconds since the run began; settings that the executors need
-  start      executor: start one of that number
+  welcome    time: seconds since the run began
+  start      executor, cores: start one of that number, bound to these processor cores if any are named
   kill       executor, why: end it with all it has started
   cancelled  executor, task: it has been told to end the task; it is killed if it does not heed that
   limits     some task function has a time-out: keep the time
@@ -18,18 +18,18 @@ Notes, master to agent:
   get, put, drop: for `data.transfers`
 
 Notes, agent to master:
-  ready      facts about the node (see `node.agent`): executors can be started
-  failed     why: the agent cannot work here, and ends
+  ready      facts about the node (see `Agent.facts`): executors can be started
   started    executor, pid
   ended      executor, pid, status, max_rss_kb, running (task), killed (why), tail (last lines of its log), log (path);
              status None: how it ended is not known, and ``problem`` may say more
   left       the executors have said all
-  gone       why: the agent ends, and it was not asked to
+  gone       why: the agent ends, and it was not asked to; also in place of ``ready``
 and what `data.transfers` has to say.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from typing import Any
@@ -45,7 +45,7 @@ NOTE = 4
 PING = 5
 PONG = 6
 
-PING_S = 1.0  #: whoever has sent nothing for so long sends a ping
+PING_S = 1.0  #: both sides send a ping so often
 
 
 def pack_note(note: dict[str, Any]) -> bytes:
@@ -59,3 +59,46 @@ def read_note(body: memoryview | bytes) -> dict[str, Any]:
     if not isinstance(note, dict):
         raise TypeError(f"a note is an object, not {note!r}")
     return note
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentConfig:
+    """What an agent is told on its standard input, as one line of JSON. Its standard input then stays open.
+
+    ``node``, ``name``: number and name of its node. ``addresses``: (host, port) where the master may be reached, to be
+    tried in turn; ``tunnel``: they lead through SSH. ``timeout``: seconds of silence after which the other side counts
+    as gone. ``working_dir``: "" for a folder of the user's own among temporary files. ``keep``: the folders stay.
+    ``path``: where modules are found before all else, as far as it is there; ``environment``: variables for tasks.
+    ``min_port``, ``max_port``: where its data server may listen; 0: anywhere. The rest as in the master.
+    """
+
+    run: str
+    node: int
+    name: str
+    token: str
+    certificate: str
+    key: str
+    addresses: list[tuple[str, int]]
+    timeout: float
+    tunnel: bool = False
+    working_dir: str = ""
+    keep: bool = False
+    path: list[str] = dataclasses.field(default_factory=list)
+    argv: list[str] = dataclasses.field(default_factory=list)
+    cwd: str = ""
+    pycompss: bool = False
+    check: bool = False
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    min_port: int = 0
+    max_port: int = 0
+
+    def pack(self) -> bytes:
+        """The line."""
+        return json.dumps(dataclasses.asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def read(cls, line: bytes) -> AgentConfig:
+        """The configuration in a line. Raises ValueError and TypeError if that is none."""
+        fields = json.loads(line)
+        fields["addresses"] = [(str(host), int(port)) for host, port in fields["addresses"]]
+        return cls(**fields)

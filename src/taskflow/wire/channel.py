@@ -1,7 +1,7 @@
 """Framing over a stream socket: four bytes of length, then a pickle.
 
-Only used between processes of one user that inherited the socket from each other: nothing is unpickled that did not
-come from a process we started.
+Only used between processes of one user that inherited the socket from each other, or whose bytes came over a connection
+that has proved itself (`wire.security`): nothing is unpickled that did not come from a process we started.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ def pack(message: Any) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-class Receiver:
-    """Receives from one socket and cuts the stream into messages.
+class Cutter:
+    """Cuts a stream into messages.
 
     The buffer is kept: a fresh one for each call would be mapped and unmapped by the allocator every time.
     """
 
-    __slots__ = ("_buffer", "_filled", "_socket", "_view")
+    __slots__ = ("_buffer", "_filled", "_view")
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-        self._buffer = bytearray(RECEIVE_BYTES)
+    def __init__(self, size: int = RECEIVE_BYTES) -> None:
+        self._buffer = bytearray(size)
         self._view = memoryview(self._buffer)
         self._filled = 0
 
-    def receive(self, flags: int = 0) -> list[Any] | None:
-        """Receive once; return the messages that are complete now, or None at the end of the stream.
+    def feed(self, data: bytes | memoryview) -> list[Any]:
+        """The messages that are complete with this piece of the stream."""
+        count = len(data)
+        if self._filled + count > len(self._buffer):
+            self._make_room(self._filled + count)
+        self._view[self._filled : self._filled + count] = data
+        return self._cut(count)
 
-        Raises BlockingIOError, with ``MSG_DONTWAIT`` in ``flags``, if there is nothing.
-        """
-        count = self._socket.recv_into(self._view[self._filled :], 0, flags)
-        if not count:
-            return None
+    def _cut(self, count: int) -> list[Any]:
+        """So many bytes have come into the buffer: the messages that are complete now."""
         self._filled += count
         messages: list[Any] = []
         view = self._view
@@ -72,6 +73,24 @@ class Receiver:
             buffer[: self._filled] = self._view[: self._filled]
             self._buffer = buffer
             self._view = memoryview(buffer)
+
+
+class Receiver(Cutter):
+    """Receives from one socket and cuts the stream into messages."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
+        self._socket = sock
+
+    def receive(self, flags: int = 0) -> list[Any] | None:
+        """Receive once; return the messages that are complete now, or None at the end of the stream.
+
+        Raises BlockingIOError, with ``MSG_DONTWAIT`` in ``flags``, if there is nothing.
+        """
+        count = self._socket.recv_into(self._view[self._filled :], 0, flags)
+        return self._cut(count) if count else None
 
     @property
     def incomplete(self) -> bool:

@@ -1,20 +1,23 @@
 """Which executors are to be killed because the task they run does not heed that its time is over, or its cancellation.
 
 An executor interrupts the body of a task itself (`node.alarm`), but native code may not come back to Python for long.
+The master looks after the executors of its own machine, the agent of a node after those there.
 """
 
 from __future__ import annotations
 
 from time import monotonic_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from taskflow.drivers.live import LiveLink
+    from taskflow.launch.local import ExecutorHandle
 
 GRACE_S = 1.0  #: time a body has to end after it has been interrupted
 LOOK_S = 0.1  #: how often executors are looked at while some task has a limit
+
+T = TypeVar("T")
 
 
 class Overdue:
@@ -33,23 +36,27 @@ class Overdue:
         """The executor has been told that the task is cancelled."""
         self._cancelled[task_id] = monotonic_ns()
 
-    def find(self, links: Iterable[LiveLink]) -> list[tuple[LiveLink, str]]:
-        """The executors to be killed now, each with the reason: "time_out" or "cancelled"."""
+    def find(self, executors: Iterable[tuple[T, ExecutorHandle, Iterable[int]]]) -> list[tuple[T, str]]:
+        """The executors to be killed now, each with the reason: "time_out" or "cancelled".
+
+        Given are, for each executor, what to call it, its handle, and the ids of cancelled tasks that may be there yet.
+        What is in none of them is forgotten.
+        """
         now = monotonic_ns()
         grace = int(GRACE_S * 1e9)
-        found: list[tuple[LiveLink, str]] = []
+        found: list[tuple[T, str]] = []
         pending: dict[int, int] = {}
-        for link in links:
-            deadline = link.handle.deadline_ns
-            running = link.handle.running
+        for executor, handle, cancelled in executors:
+            deadline = handle.deadline_ns
+            running = handle.running
             if deadline and now > deadline + grace:
-                found.append((link, "time_out"))
-            for task in link.executor.inflight.values():
-                since = self._cancelled.get(task.id) if task.cancelled else None
+                found.append((executor, "time_out"))
+            for task_id in cancelled:
+                since = self._cancelled.get(task_id)
                 if since is None:
                     continue
-                pending[task.id] = since
-                if task.id == running and now > since + grace:
-                    found.append((link, "cancelled"))
+                pending[task_id] = since
+                if task_id == running and now > since + grace:
+                    found.append((executor, "cancelled"))
         self._cancelled = pending
         return found
