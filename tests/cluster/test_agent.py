@@ -36,7 +36,7 @@ def agents(tmp_path):
     taskflow.stop(cancel=True)
     for process in it.processes.values():
         process.close()
-    assert it.left_behind() == []
+    wait_until(lambda: it.left_behind() == [])  # the zygote of an agent that was killed removes its folders
 
 
 @task(returns=1)
