@@ -219,8 +219,11 @@ class LiveEngine(Engine):
         crew.is_far(node.rtt_s)
         if offer.executors == len(node.facts["cpus"]):  # all of them are ours, so ours do not crowd a few
             crew.cores = node.facts["cpus"]
-        gpus = node.facts["gpus"] or list(range(offer.gpus))
-        crew.offer(offer.amounts, gpus[: offer.gpus])
+        devices: dict[str, Sequence[int]] = dict(offer.devices)
+        visible = node.facts["gpus"]
+        if len(visible) >= len(devices.get("GPU", ())) > 0:
+            devices["GPU"] = visible[: len(devices["GPU"])]
+        crew.offer(offer.amounts, devices)
         for _ in range(offer.executors):
             self.start_executor(node=node.number)
         self.nodes_changed()
