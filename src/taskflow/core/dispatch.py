@@ -193,10 +193,9 @@ class Dispatch:
                     most, best = weight, crew
             if best is not None:
                 return best
-        if scheduler.successors and task.reads:
-            crew = self.kernel.freed_by
-            if crew is not None and crew.alive and crew.size:
-                return crew
+        crew = self.kernel.freed_by if task.reads else None
+        if crew is not None and crew.alive and crew.size and (scheduler.successors or crew.vacancy() > 0):
+            return crew
         return None
 
     def _soonest(self, task: Task) -> Crew | None:
@@ -248,6 +247,9 @@ class Dispatch:
         if crew.ready:
             crew.spread()
             crew.full = crew.is_full()
+        executor = task.executor
+        if executor is not None and executor.followers:
+            crew.fill(executor)  # the tasks after it in a chain go there, too
 
     def spread(self) -> None:
         """Hand the tasks that can run anywhere to crews: to those without work first."""

@@ -116,6 +116,7 @@ class Master(Failing):
         for group in task.groups:
             group.members[task.id] = task
         if task.reads:
+            self.freed_by = None
             for version in task.reads:
                 version.readers += 1
             self._enter(task, new=True)
