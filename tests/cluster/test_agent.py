@@ -159,7 +159,7 @@ def test_an_exception_arrives_with_its_traceback(agents):
 
 def test_nested_tasks_run_on_the_node(agents):
     agents.start(nesting=True)
-    assert compss_wait_on(fibonacci(8)) == 21
+    assert compss_wait_on(fibonacci(6)) == 8
 
 
 def test_times_in_the_journal_are_those_of_the_run(agents, tmp_path):
@@ -175,7 +175,7 @@ def test_times_in_the_journal_are_those_of_the_run(agents, tmp_path):
     assert all(start >= before - slack for line in done for start in line["starts"])
     assert all(end <= after + slack for line in done for end in line["ends"])
     states = [(line["name"], line["state"]) for line in lines if line["e"] == "node"]
-    assert states == [("far", "joined")]
+    assert states == [("far", "joined"), ("far", "left")]
 
 
 # ---------------------------------------------------------------------- executors that end
@@ -361,6 +361,16 @@ def test_a_silent_agent_is_noticed(agents, capfd):
     wait_until(lambda: not is_alive(pid), 10)  # whoever has started it ends it
 
 
+def test_a_main_program_that_cannot_answer_for_a_while_keeps_its_nodes(agents):
+    agents.start(options=ClusterOptions(node_timeout=1.0))
+    number = nodes()["far"].number
+    assert compss_wait_on(add(1, 2)) == 3
+    ctypes.PyDLL(None).sleep(4)  # holds the interpreter's lock, so no thread of this process runs
+    assert compss_wait_on(add(1, 2)) == 3
+    time.sleep(1.5)
+    assert nodes()["far"].number == number
+
+
 def test_a_run_without_nodes_ends_with_an_error_soon(agents):
     agents.start()
     results = [slow_add(i, 1, 0.1) for i in range(100)]
@@ -466,7 +476,7 @@ def test_folders_may_be_kept(agents):
 
 
 MASTER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from tests.cluster.agents import Agents, nodes, setup
 import taskflow
@@ -484,6 +494,10 @@ if __name__ == "__main__":
         time.sleep(0.01)
     print(*(node.facts["pid"] for node in nodes().values()), flush=True)
     print(*(node.facts["folder"] for node in nodes().values()), flush=True)
+    if "fork" in sys.argv and not os.fork():
+        time.sleep(20)
+        os._exit(0)
+    print("begun", flush=True)
     assert taskflow.compss_wait_on(results) == list(range(int(sys.argv[3])))
     taskflow.stop()
     print("all is well", flush=True)
@@ -491,14 +505,14 @@ if __name__ == "__main__":
 
 
 @contextlib.contextmanager
-def master(tmp_path, name, seconds, count):
+def master(tmp_path, name, seconds, count, *more):
     """A main program with two agents, in a process of its own; killed at the end of the block."""
     folder = tmp_path / name
     folder.mkdir()
     path = folder / "master.py"
     path.write_text(MASTER)
     with subprocess.Popen(
-        [sys.executable, str(path), str(folder), str(seconds), str(count)],
+        [sys.executable, str(path), str(folder), str(seconds), str(count), *more],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": script_path()},
     ) as process:  # fmt: skip
         try:
@@ -507,14 +521,16 @@ def master(tmp_path, name, seconds, count):
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_outlives_a_killed_master(tmp_path, number):
-    with master(tmp_path, "run", 60, 10) as process:
+@pytest.mark.parametrize(("number", "more"), [(signal.SIGKILL, ()), (signal.SIGKILL, ("fork",)), (signal.SIGTERM, ())])
+def test_nothing_outlives_a_killed_master(tmp_path, number, more):
+    """Not even if a child of it, which knows nothing of the run, lives on."""
+    with master(tmp_path, "run", 60, 10, *more) as process:
         pids = [int(word) for word in process.stdout.readline().split()]
         folders = process.stdout.readline().split()
         wait_until(lambda: sum(len(children(pid)) for pid in pids) >= 6)  # a zygote and two executors each
         below = [child for pid in pids for child in children(pid)]
         assert all(Path(folder).exists() for folder in folders)
+        assert process.stdout.readline() == "begun\n"
         process.send_signal(number)
         wait_until(lambda: not any(map(is_alive, [*pids, *below])), 10)
         wait_until(lambda: not any(Path(folder).exists() for folder in folders), 10)

@@ -515,6 +515,8 @@ class Nodes:
         self._wait_for(lambda node: bool(node.stream.ended), END_S)
         for node in self.nodes.values():
             node.stream.close()
+            if node.ready:
+                self._journal(node.number, node.name, "left", "")
         self.nodes.clear()
         closers = [threading.Thread(target=self._end_process, args=(place,), daemon=True) for place in self.places]
         for closer in closers:

@@ -13,6 +13,8 @@ kind:
     failed     one attempt failed: t, id, x, attempt, final, error
     cancelled  t, ids, why
     executor   t, x, pid, state (started, died, stopped), why
+    node       another machine: t, node (number of this life of it), name, state (joined, left, lost, failed), why
+    refused    a connection that did not prove to be of the run was turned away: t, from, why
     sync       the main program waited: t, what, tasks (left out by a barrier: everything so far)
     calls      where and when tasks were called, of a checked run: first (a task), at ("app.py:12"), ts
     uses       what a task of a checked run is declared to write: id, writes (paths), alone (commutative data)
