@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskflow.model.cluster import ClusterOptions
-from taskflow.model.errors import TaskflowError, TaskflowWarning, UnavailableError
+from taskflow.model.errors import TaskflowError, TaskflowWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,14 +94,27 @@ def make_engine(
 def make_machines(
     run: str, cluster: Cluster | None, options: ClusterOptions, launch: Launcher | None
 ) -> Machines | None:
-    """What the engine has to know of other machines; None if there are none. ``launch`` starts agents there."""
+    """What the engine has to know of other machines; None if there are none. ``launch`` starts agents there.
+
+    ``launch`` is None where nothing else is said: then SSH does.
+    """
     if cluster is None or not cluster.nodes:
         return None
     from taskflow.drivers.remote import Machines
 
     if launch is None:
-        raise UnavailableError("this version runs tasks on this machine only; name no other in resources and project")
+        from taskflow.launch.agents import Launcher as SshLauncher
+
+        launch = SshLauncher(
+            options.ssh_config, tunnel=options.tunnel, listen=options.listen, home_disks=cluster.home_disks, warn=_warn
+        )
     return Machines(run, cluster, options, launch)
+
+
+def _warn(text: str) -> None:
+    """Tell the user at once. From other threads too, so it is no Python warning."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"taskflow: {text}\n")
 
 
 def make_progress(owner: Session, wanted: bool | None) -> Progress | None:

@@ -25,7 +25,7 @@ FLOORS = {
     "runners": ("data", "model", "node"),
     "drivers": ("core", "data", "launch", "model", "node", "observe", "wire"),
     "interrupts": ("drivers",),
-    "preparation": ("cluster", "core", "drivers", "model", "observe"),
+    "preparation": ("cluster", "core", "drivers", "launch", "model", "observe"),
     "runtime": (
         "_version",
         "cluster",

@@ -267,7 +267,10 @@ class Agent:
         config = self.config
         self.folders = folders = Folders(config)
         self._log = os.open(f"{folders.top}/agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        first = [entry for entry in config.path if os.path.exists(entry)]
+        if config.program:
+            self._unpack_program(config.program, f"{folders.top}/app")
+        wanted = [os.path.join(folders.top, os.path.expanduser(entry)) for entry in config.path]
+        first = [entry for entry in wanted if os.path.exists(entry)]
         self.settings.update({
             "run_dir": folders.top,
             "segments": folders.segments,
@@ -284,6 +287,15 @@ class Agent:
         self.stream.note("ready", **self.facts())
         self.log(f"agent of node {config.name} of run {config.run}, process {os.getpid()}, is ready")
         self._next_beat = monotonic() + PING_S
+
+    @staticmethod
+    def _unpack_program(archive: str, folder: str) -> None:
+        from taskflow.launch.bundle import unpack
+
+        try:
+            unpack(archive, folder)
+        except OSError as error:
+            raise AgentError(f"the modules of the program cannot be unpacked in {folder}: {error}") from error
 
     def facts(self) -> dict[str, Any]:
         """What the master should know of the node."""
@@ -589,13 +601,12 @@ class Agent:
             stream.flush()
 
 
-def main() -> None:
-    """Read the configuration from standard input, live, and leave no thread to wait for."""
-    line = sys.stdin.buffer.readline()
+def main(line: str = "") -> None:
+    """Read the configuration, which is on standard input if it is not given; live; leave no thread to wait for."""
     try:
-        config = AgentConfig.read(line)
+        config = AgentConfig.read(line.encode() or sys.stdin.buffer.readline())
     except (ValueError, TypeError, KeyError) as error:
-        sys.stderr.write(f"taskflow agent: the configuration on standard input cannot be used: {error}\n")
+        sys.stderr.write(f"taskflow agent: the configuration cannot be used: {error}\n")
         sys.exit(2)
     code = Agent(config).run()
     sys.stderr.flush()

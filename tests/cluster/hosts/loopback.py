@@ -60,6 +60,7 @@ class LoopbackCluster:
         self.ssh_config = self.folder / "ssh_config"
         self._mark = f"{os.getpid()}-{self.port}"
         self._servers = {}
+        self._unusual = set()
         (self.folder / "authorized_keys").write_text(make_key(self.identity, "tests of taskflow") + "\n")
         for node in self.nodes:
             for name in ("home", "tmp"):
@@ -146,6 +147,13 @@ class LoopbackCluster:
         make_key(self.folder / node / "host_key", node)
         self.boot(node)
 
+    def serve_otherwise(self, node, environment=None, **settings):
+        """Start a node's server again with other settings, or other variables for its sessions, until `reset`."""
+        self.crash(node)
+        self._unusual.add(node)
+        self._start(node, environment or {}, settings)
+        self._wait(node)
+
     def write_known_hosts(self, *without):
         """Write the file known_hosts anew, with the keys as they are, leaving out some nodes."""
         keys = {node: public_key(self.folder / node / "host_key") for node in self.nodes if node not in without}
@@ -156,21 +164,23 @@ class LoopbackCluster:
     def reset(self):
         """Make everything as it was at first, but for the keys."""
         for node in self.nodes:
-            if self._servers.get(node) is None or self.processes_of(node):
+            if node in self._unusual or self._servers.get(node) is None or self.processes_of(node):
                 self.crash(node)
+                self._unusual.discard(node)
             self.boot(node)
             for folder in (self.home(node), self.temporary(node)):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(mode=0o700)
         self.write_known_hosts()
 
-    def _start(self, node):
+    def _start(self, node, more_environment=None, more_settings=None):
         folder = self.folder / node
         path = f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', os.defpath)}"
         environment = {
             "HOME": self.home(node),
             "TMPDIR": self.temporary(node),
             "PATH": path,
+            **(more_environment or {}),
             MARK: f"{self._mark}-{node}",
         }
         settings = {
@@ -189,6 +199,7 @@ class LoopbackCluster:
             "Subsystem": "sftp internal-sftp",
             # A home of its own: what a run keeps there must not meet the files of the user who tests.
             "SetEnv": " ".join(f"{name}={value}" for name, value in environment.items()),
+            **(more_settings or {}),
         }
         text = "".join(f"{keyword} {value}\n" for keyword, value in settings.items())
         (folder / "sshd_config").write_text(text)

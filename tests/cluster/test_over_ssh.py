@@ -1,0 +1,117 @@
+"""Whole programs on nodes that are reached over SSH, as a user runs them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+MAIN = """
+import os
+import helper
+from package import deeper
+from taskflow import compss_wait_on, task
+
+
+@task(returns=1)
+def look(number):
+    return helper.square(number), deeper.word(), os.environ["TASKFLOW_TEST_NODE"], helper.__file__
+
+
+seen = compss_wait_on([look(number) for number in range(60)])
+assert [each[0] for each in seen] == [number * number for number in range(60)]
+print("word:", {each[1] for each in seen})
+print("nodes:", *sorted({each[2].rpartition("-")[2] for each in seen}))
+print("from:", *sorted({each[3] for each in seen}))
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A program with modules of its own, in a folder with a name that is not easy."""
+    root = tmp_path / "my program é"
+    (root / "package").mkdir(parents=True)
+    (root / "main.py").write_text(MAIN, encoding="utf-8")
+    (root / "helper.py").write_text("import time\ndef square(n):\n    time.sleep(0.02)\n    return n * n\n")
+    (root / "package" / "__init__.py").write_text("")
+    (root / "package" / "deeper.py").write_text(
+        "from pathlib import Path\ndef word():\n    return (Path(__file__).parent / 'data.txt').read_text()\n"
+    )
+    (root / "package" / "data.txt").write_text("found")
+    return root
+
+
+@pytest.fixture
+def run(loopback_cluster, tmp_path):
+    def run(program, *options):
+        return subprocess.run(
+            [sys.executable, "-m", "taskflow", "--ssh-config", str(loopback_cluster.ssh_config), *options,
+             str(program / "main.py")],
+            capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.mark.parametrize("options", [(), ("--tunnel",)], ids=["directly", "through SSH"])
+def test_a_program_runs_on_nodes_that_have_none_of_its_modules(run, program, loopback_cluster, options):
+    done = run(program, "--nodes", "node1:2,node2:2,node3:1", *options)
+    assert done.returncode == 0, done.stderr
+    assert "word: {'found'}" in done.stdout
+    assert "nodes: node1 node2 node3\n" in done.stdout
+    assert str(program) not in done.stdout.split("from:")[1]  # each node has its own copy
+    for node in loopback_cluster.nodes:
+        assert not loopback_cluster.processes_of(node)
+        left = [name for _, folders, files in os.walk(loopback_cluster.temporary(node)) for name in folders + files]
+        assert left == [f"taskflow-{os.getuid()}"]
+
+
+def test_modules_on_a_shared_disk_are_not_sent(run, program, tmp_path):
+    resources = tmp_path / "resources.xml"
+    project = tmp_path / "project.xml"
+    disk = f'<SharedDisks><AttachedDisk Name="home"><MountPoint>{tmp_path}</MountPoint></AttachedDisk></SharedDisks>'
+    resources.write_text(
+        f"""<ResourcesList><SharedDisk Name="home"/><ComputeNode Name="node1"><Processor Name="CPU">
+        <ComputingUnits>2</ComputingUnits></Processor>{disk}</ComputeNode></ResourcesList>"""
+    )
+    project.write_text(
+        f"""<Project><MasterNode>{disk}</MasterNode><ComputeNode Name="node1"><InstallDir>/opt</InstallDir>
+        <WorkingDir>{tmp_path}/work</WorkingDir></ComputeNode></Project>"""
+    )
+    done = run(program, "--resources", str(resources), "--project", str(project))
+    assert done.returncode == 0, done.stderr
+    assert f"from: {program}/helper.py\n" in done.stdout
+
+
+def test_the_folder_that_the_description_names_is_used(run, program, tmp_path):
+    other = tmp_path / "on the node"
+    program.rename(other)
+    program.mkdir()
+    (program / "main.py").write_text((other / "main.py").read_text())
+    # Here, the modules are found in yet another place.
+    (tmp_path / "here").symlink_to(other)
+    resources = tmp_path / "resources.xml"
+    project = tmp_path / "project.xml"
+    resources.write_text(
+        """<ResourcesList><ComputeNode Name="node1"><Processor Name="CPU">
+        <ComputingUnits>2</ComputingUnits></Processor></ComputeNode></ResourcesList>"""
+    )
+    project.write_text(
+        f"""<Project><MasterNode/><ComputeNode Name="node1"><InstallDir>/opt</InstallDir>
+        <WorkingDir>{tmp_path}/work</WorkingDir><Application><AppDir>{other}</AppDir></Application>
+        </ComputeNode></Project>"""
+    )
+    done = run(
+        program, "--pythonpath", str(tmp_path / "here"), "--resources", str(resources), "--project", str(project)
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"from: {other}/helper.py\n" in done.stdout
+
+
+def test_a_run_without_a_node_that_can_be_reached_says_why(run, program, loopback_cluster):
+    loopback_cluster.crash("node1")
+    done = run(program, "--nodes", "node1:2")
+    assert done.returncode == 2
+    assert "node1: node1, which is 127.0.1.1 port" in done.stderr
+    assert "refuses the connection" in done.stderr
+    assert "Traceback" not in done.stderr
