@@ -536,3 +536,33 @@ def test_schedulers_have_the_names_of_pycompss_too(name, policy):
 def test_a_scheduler_that_does_not_exist_is_refused():
     with pytest.raises(ArgumentError, match="no scheduler 'locallity'; did you mean locality"):
         scheduler_named("locallity")
+
+
+def test_a_chain_stays_on_its_node():
+    world = Cluster(1, 1, 1)
+    task, result = world.call(returns=1)
+    chain = [task]
+    for _ in range(20):
+        task, result = world.call((result, IN), returns=1)
+        chain.append(task)
+    for task in chain:
+        assert node_of(task) == node_of(chain[0])
+        world.done(task, 1)
+
+
+def test_lookahead_weighs_the_time_a_transfer_takes_against_the_time_until_there_is_room():
+    world = Cluster(1, 1, scheduler=SCHEDULERS["lookahead"])
+    world.function("long", LONG)
+    busy = world.call(name="long")
+    data = world.at(node_of(busy), nbytes=100_000_000)
+    other = 3 - node_of(busy)
+    world.kernel.dispatch.measured(1_000_000_000, 1.0)
+    near = world.call((data, IN), name="long")
+    assert world.move() == [(other, 3 - other)]
+    assert node_of(near) == other
+    for _ in range(20):
+        world.kernel.dispatch.measured(2_000_000, 2.0)
+    huge = world.at(node_of(busy), nbytes=100_000_000)
+    world.done(near)
+    world.call((huge, IN), name="long")
+    assert world.move() == []

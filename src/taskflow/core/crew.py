@@ -12,7 +12,7 @@ from taskflow.core.placement import booked_cost
 from taskflow.model.requirements import demand_on, mismatches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from taskflow.core.graph import Task
     from taskflow.core.master import Master
@@ -217,15 +217,15 @@ class Crew(Lending):
 
     # ------------------------------------------------------------------ for other nodes
 
-    def surrender(self, other: Crew) -> Task | None:
-        """A task that waits here for its turn, and that the other crew could start at once."""
-        if self.ready and self.ready[-1].pin is None:
+    def surrender(self, other: Crew, worth_moving: Callable[[Task, Crew, Crew], bool]) -> Task | None:
+        """A task that waits here for its turn, and that the other crew could start at once, and sooner."""
+        if self.ready and worth_moving(self.ready[-1], self, other):
             return self.ready.pop()
         for key, queue in self.constrained.items():
             task = queue[0]
             if (
                 task.state == READY
-                and task.pin is None
+                and worth_moving(task, self, other)
                 and other.fits(task.function)
                 and other.could_start(task.function)
             ):

@@ -402,7 +402,7 @@ class Dispatch:
         if crew.vacancy() <= 0:
             return
         for other in self._neighbours(crew):
-            surrendered = other.surrender(crew)
+            surrendered = other.surrender(crew, self._worth_moving)
             if surrendered is not None:
                 self.give(surrendered, crew)
                 crew.serve()
@@ -538,6 +538,11 @@ class Dispatch:
         self._serve_soon()
         self._send_queued()
         self.settled(crew)
+
+    def measured(self, nbytes: int, seconds: float) -> None:
+        """A transfer of so many bytes took so long: what later ones are reckoned with."""
+        if nbytes >= SMALL_BYTES and seconds > 0:
+            self.bytes_per_s += (nbytes / seconds - self.bytes_per_s) * 0.2
 
     def _end(self, key: tuple[Any, int]) -> None:
         source = self._moving.pop(key, -1)
