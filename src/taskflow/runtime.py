@@ -240,7 +240,9 @@ class Session:
             where = "this machine does not have" if self.cluster is None else "no node has"
             remedy = "; more workers (--workers) are more computing units"
             if self.cluster is not None:
-                remedy = f", or see whether {self.cluster.source} says all that the nodes have"
+                remedy = f", or declare in {self.cluster.source} what the nodes have"
+                if self.cluster.source == "--nodes":
+                    remedy = "; a file (--resources) can say more of nodes than --nodes does"
             raise RequirementsError(
                 f"task {name} needs what {where}, so it could never run:\n{table(found)}\nlower its @constraint{remedy}"
             )

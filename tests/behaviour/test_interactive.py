@@ -132,6 +132,23 @@ def test_flags_without_effect_are_named(cell, capsys, tmp_path):
     interactive.stop()
 
 
+def test_machines_of_files(cell, capsys, tmp_path):
+    units = "<Processor Name='cpu'><ComputingUnits>3</ComputingUnits></Processor>"
+    (tmp_path / "r.xml").write_text(
+        f"<ResourcesList><ComputeNode Name='localhost'>{units}</ComputeNode></ResourcesList>"
+    )
+    (tmp_path / "p.xml").write_text("<Project><ComputeNode Name='localhost'/></Project>")
+    cell("interactive.stop()")
+    interactive.start(
+        resources_xml=str(tmp_path / "r.xml"), project_xml=str(tmp_path / "p.xml"), scheduler="fifo", progress=False,
+        run_dir=str(tmp_path / "described"),
+    )  # fmt: skip
+    interactive.stop()
+    said = capsys.readouterr().out
+    assert "session with 3 executors" in said
+    assert "without effect" not in said
+
+
 def test_graph_and_summary_at_the_end(cell, capsys, tmp_path):
     cell("interactive.stop()")
     interactive.start(workers=1, progress=False, run_dir=str(tmp_path / "second"), graph=True, summary=True)

@@ -7,6 +7,7 @@ import pytest
 from lxml import etree
 
 from taskflow.cluster.documents import SCHEMA, read
+from taskflow.cluster.files import cluster_of_files
 from taskflow.model.errors import ClusterFileError
 
 ROOT = Path(__file__).parents[2]
@@ -237,6 +238,16 @@ def test_children_come_in_any_order(tmp_path, path, root):
         element[:] = reversed(element[:])
     (tmp_path / "reversed.xml").write_bytes(etree.tostring(tree))
     read(str(tmp_path / "reversed.xml"), root)
+
+
+def test_the_examples_of_the_documentation_are_valid(tmp_path):
+    blocks = re.findall(r"```xml\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for block, root in zip(blocks, ("ResourcesList", "Project"), strict=True):
+        (tmp_path / f"{root}.xml").write_text(block)
+        read(str(tmp_path / f"{root}.xml"), root)
+    cluster = cluster_of_files(str(tmp_path / "ResourcesList.xml"), str(tmp_path / "Project.xml"))
+    assert [setup.user for setup in cluster.nodes] == ["me"]
 
 
 def test_the_example_files_use_every_element_of_the_schema():

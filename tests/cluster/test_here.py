@@ -100,7 +100,7 @@ def test_what_the_file_does_not_declare_cannot(constraints, told):
     with pytest.raises(RequirementsError, match=told) as caught:
         call_of(**constraints)()
     assert "needs what no node has" in str(caught.value)
-    assert "resources.xml says all that the nodes have" in str(caught.value)
+    assert "resources.xml what the nodes have" in str(caught.value)
 
 
 @local

@@ -25,22 +25,29 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "progress": (bool, types.NoneType), "check": (bool, str), "graph": (bool,), "log_dir": (str,),
     "debug": (bool,), "verbose": (bool,), "summary": (bool,), "monitor": (int,), "wcl": (int, float),
     "o_c": (bool,), "app_name": (str,), "log_level": (str,), "task_count": (int,),
-    "io_executors": (int,), "nesting": (bool,), "nested_enabled": (bool,),
+    "io_executors": (int,), "nesting": (bool,), "nested_enabled": (bool,), "nodes": (str, list, tuple),
+    "resources_xml": (str,), "project_xml": (str,), "scheduler": (str,), "scheduler_config": (str,),
+    "shutdown_in_node_failure": (bool,),
 }  # fmt: skip
 #: Those that are options of `taskflow.start`.
 OURS = ("workers", "run_dir", "progress", "check", "io_executors", "nesting")
+#: Options on machines, and what `taskflow.start` calls them.
+OF_MACHINES = {
+    "nodes": "nodes", "resources_xml": "resources", "project_xml": "project", "scheduler": "scheduler",
+    "scheduler_config": "plan", "shutdown_in_node_failure": "shutdown_in_node_failure",
+}  # fmt: skip
 #: Options of PyCOMPSs' start without a meaning here, with their types.
 WITHOUT_EFFECT: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(
-        ["trace", "external_adaptation", "propagate_virtual_environment", "mpi_worker", "shutdown_in_node_failure",
+        ["trace", "external_adaptation", "propagate_virtual_environment", "mpi_worker",
          "reuse_on_block", "tracing_task_dependencies", "cache_profiler", "ear", "data_provenance",
          "disable_external"], (bool,)),
     **dict.fromkeys(
-        ["project_xml", "resources_xml", "task_execution", "storage_impl", "storage_conf", "streaming_backend",
+        ["task_execution", "storage_impl", "storage_conf", "streaming_backend",
          "streaming_master_name", "streaming_master_port", "uuid", "master_working_dir", "extrae_cfg",
-         "extrae_final_directory", "comm", "conn", "master_name", "master_port", "scheduler", "jvm_workers",
+         "extrae_final_directory", "comm", "conn", "master_name", "master_port", "jvm_workers",
          "cpu_affinity", "gpu_affinity", "fpga_affinity", "fpga_reprogram", "profile_input", "profile_output",
-         "scheduler_config", "env_script", "trace_label", "extrae_cfg_python", "checkpoint_policy",
+         "env_script", "trace_label", "extrae_cfg_python", "checkpoint_policy",
          "checkpoint_params", "checkpoint_folder"], (str,)),
     "worker_cache": (bool, str),
 }  # fmt: skip
@@ -50,9 +57,11 @@ def start(**options: Any) -> None:
     """Start the session of a notebook; tasks that are called from now on run in parallel. Starting twice does nothing.
 
     ``workers``, ``run_dir``, ``progress``, ``check``, ``io_executors``, ``nesting``: as of `taskflow.start`; with
-    ``nested_enabled`` for the last one, too. ``log_dir``: make the run folder in that one. ``wcl``: seconds after which
-    all tasks are cancelled. ``graph=True``: `stop` leaves the task graph in the run folder; ``summary=True``: it prints
-    a summary. The other options of PyCOMPSs' start are accepted, with a word on those that have no effect.
+    ``nested_enabled`` for the last one, too. ``resources_xml``, ``project_xml``, ``nodes``: the machines, as the
+    ``resources``, ``project`` and ``nodes`` of `taskflow.start`. ``log_dir``: make the run folder in that one. ``wcl``:
+    seconds after which all tasks are cancelled. ``graph=True``: `stop` leaves the task graph in the run folder;
+    ``summary=True``: it prints a summary. The other options of PyCOMPSs' start are accepted, with a word on those that
+    have no effect.
 
     Raises ArgumentError, and starts nothing, if there is no such option or a value is of the wrong type.
     """
@@ -61,9 +70,14 @@ def start(**options: Any) -> None:
         _say(f"a session is running already: {runtime.session!r}; interactive.stop() ends it")
         return
     idle = [name for name in options if name in WITHOUT_EFFECT and options[name] not in ("", False, None)]
+    machines = any(options.get(name) for name in ("resources_xml", "project_xml", "nodes"))
+    if not machines:
+        idle += [name for name in OF_MACHINES if options.get(name)]
     if idle:
         _say(f"without effect in this version: {', '.join(idle)}")
     given = {name: options[name] for name in OURS if name in options}
+    if machines:
+        given |= {ours: options[name] for name, ours in OF_MACHINES.items() if options.get(name)}
     if options.get("nested_enabled"):
         given["nesting"] = True
     if options.get("log_dir") and not given.get("run_dir"):
