@@ -361,6 +361,19 @@ def test_constraints_decide_on_the_node():
     assert [task.executor and node_of(task) for task in (tasks[2], tasks[5])] == [1, 2]
 
 
+def test_a_task_does_not_follow_what_it_reads_to_a_node_where_it_may_not_run():
+    world = Cluster(1, 1, nodes=(SMALL, LARGE))
+    much = needing(world, "much", memory_size=32.0)
+    world.functions[much].demand = None  # one computing unit, and nothing that it would use up
+    makers = [world.call(returns=1) for _ in range(2)]
+    readers = [world.call((made, IN), name=much) for _, made in makers]
+    assert [node_of(maker) for maker, _ in makers] == [1, 2]
+    assert all(reader.executor is None or node_of(reader) == 2 for reader in readers)
+    world.done(makers[0][0], 1)
+    world.done(makers[1][0], 1)
+    assert [reader.executor and node_of(reader) for reader in readers] == [2, 2]
+
+
 def test_a_wide_task_gets_its_executors_although_plain_tasks_keep_coming():
     world = Cluster(2, 4, nodes=(SMALL, LARGE))
     world.function("long", LONG)
@@ -422,6 +435,16 @@ def test_a_plan_says_where_each_task_runs():
     world = Cluster(1, 1, nodes=nodes, scheduler=Scheduler("plan", plan={1: "b", 2: "b", 3: "a"}))
     tasks = [world.call() for _ in range(3)]
     assert [node_of(task) for task in tasks] == [2, 2, 1]
+
+
+def test_a_plan_holds_for_tasks_that_read_what_is_being_made_elsewhere():
+    nodes = (Node("a", (Processor(1),)), Node("b", (Processor(1),)))
+    world = Cluster(1, 1, nodes=nodes, scheduler=Scheduler("plan", plan={1: "a", 2: "b"}))
+    maker, made = world.call(returns=1)
+    reader = world.call((made, IN))
+    assert reader.executor is None
+    world.done(maker, 1)
+    assert node_of(reader) == 2
 
 
 def finish(world, chance):

@@ -108,6 +108,15 @@ class Dispatch:
 
     # ------------------------------------------------------------------ tasks that are ready
 
+    def allows(self, task: Task, crew: Crew) -> bool:
+        """Whether the task may run on a node: what it demands, a plan or a pin may say that it may not."""
+        if task.pin is not None:
+            return task.pin == crew.number
+        planned = self.scheduler.node_for(task.id)
+        if planned is not None and planned != crew.name:
+            return False
+        return task.function.requirements is None or crew.fits(task.function)
+
     def take(self, task: Task) -> None:
         """The task is ready: all that it reads has been made."""
         task.state = READY

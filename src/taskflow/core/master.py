@@ -230,7 +230,9 @@ class Master(Failing):
             if version is self.publishing.get(version.key) or (maker is not None and executor is not maker):
                 return None
             maker = executor
-        return None if maker is None or maker.apart else maker
+        if maker is None or maker.apart or (self.dispatch is not None and not self.dispatch.allows(task, maker.crew)):
+            return None
+        return maker
 
     def request(self, version: Version) -> None:
         """Have the executor that holds the version publish it."""
