@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from taskflow.core.graph import ASSIGNED, DONE, HELD, PENDING, READY, WAITING
+from taskflow.core.graph import ASSIGNED, DONE, FILE, HELD, PENDING, READY, SEGMENT, WAITING
 
 
 def reachable(kernel):
@@ -12,7 +12,7 @@ def reachable(kernel):
     is unfinished and not reached waits for something that nobody is going to do.
     """
     found = {}
-    pending = [*kernel.home.ready, *kernel.home.urgent, *kernel.home.constrained_tasks()]
+    pending = kernel.waiting_tasks()
     for executor in kernel.executors.values():
         pending += [*executor.inflight.values(), *executor.local]
     for version in (*kernel.publishing.values(), *kernel.linked):
@@ -32,14 +32,18 @@ def reachable(kernel):
     return list(found.values())
 
 
-def check(kernel):
-    """Raise AssertionError if something in the kernel's state contradicts something else."""
+def check(kernel, *, vanishing=False):
+    """Raise AssertionError if something in the kernel's state contradicts something else.
+
+    ``vanishing``: values may not be where they should be, without the loss of their node.
+    """
     tasks = reachable(kernel)
     assert kernel.unfinished == len(tasks), (
         f"{kernel.unfinished} tasks are unfinished, but only {len(tasks)} will ever end: {tasks}"
     )
-    check_claims(kernel)
-    check_queues(kernel, tasks)
+    for crew in kernel.crews.values():
+        check_claims(crew)
+    check_queues(kernel, tasks, vanishing=vanishing)
     check_counts(tasks)
     for key, version in kernel.publishing.items():
         assert key == version.key
@@ -47,12 +51,15 @@ def check(kernel):
         assert version.value.executor.alive, f"{version} cannot be published: its executor is dead"
 
 
-def check_queues(kernel, tasks):
-    places = Counter(task.id for task in (*kernel.home.ready, *kernel.home.urgent, *kernel.home.constrained_tasks()))
+def check_queues(kernel, tasks, *, vanishing=False):
+    places = Counter(task.id for task in kernel.waiting_tasks())
+    assert {executor for crew in kernel.crews.values() for executor in crew.members.values()} == set(
+        kernel.executors.values()
+    )
     for executor in kernel.executors.values():
         assert executor.alive
+        assert executor.crew is kernel.crews[executor.crew.number]
         places.update(executor.inflight.keys())
-        places.update(task.id for task in executor.local)
         for task in executor.inflight.values():
             assert task.state == ASSIGNED
             assert task.executor is executor
@@ -66,23 +73,60 @@ def check_queues(kernel, tasks):
         if task.state == READY:
             assert not task.missing
     assert sum(places.values()) == sum(1 for task in tasks if task.state in (READY, ASSIGNED))
-    if kernel.home.team and (kernel.home.ready or kernel.home.urgent):
-        idle = [executor for executor in kernel.home.team if not executor.inflight]
-        assert not idle, f"{idle} are idle although tasks are ready"
+    for crew in kernel.crews.values():
+        if crew.team and (crew.ready or crew.urgent):
+            idle = [executor for executor in crew.team if not executor.inflight]
+            assert not idle, f"{idle} are idle although tasks are ready"
+    if kernel.dispatch is not None:
+        check_dispatch(kernel, tasks, vanishing=vanishing)
 
 
-def check_claims(kernel):
+def check_dispatch(kernel, tasks, *, vanishing):
+    """Tasks wait for room only where there is none, and for data only that are on their way."""
+    dispatch = kernel.dispatch
+    crews = [crew for crew in kernel.crews.values() if crew.team]
+    idle = [crew for crew in crews if crew.vacancy() > 0]
+    if dispatch.ready or dispatch.urgent:
+        waiting = [*dispatch.ready, *dispatch.urgent]
+        assert not idle, f"{idle} have nothing to do although {waiting} are ready"
+    for crew in kernel.crews.values():
+        if crew.shelf and crew in idle:
+            raise AssertionError(f"{crew} has nothing to do although tasks are on its shelf")
+        for task in crew.coming.values():
+            assert task.state == READY
+            waits = [key for key, waiting in dispatch._awaiting.items() if key[1] == crew.number and task in waiting]
+            assert len(waits) == task.absent > 0, f"{task} waits for {task.absent} values, and {waits} come"
+            for key in waits:
+                assert key in dispatch._moving, f"{task} waits for {key[0]}, which nobody brings"
+                coming = dispatch._moving[key] != -1
+                assert key[0].places or coming, f"{task} waits for {key[0]}, which is lost"
+    for (value, target), source in dispatch._moving.items():
+        assert target in kernel.crews
+        assert source == -1 or source in kernel.crews
+        assert source != -1 or (value, target) in dispatch._queued
+    for number, sending in dispatch._sending.items():
+        assert sending == sum(1 for source in dispatch._moving.values() if source == number)
+    for number in (*dispatch.vacant, *dispatch.open, *dispatch.shelved):
+        assert number in kernel.crews
+    for task in tasks:
+        unsent = task.state == ASSIGNED and task.executor is not None and task in task.executor.outbox
+        for version in task.reads:
+            if version.state in (SEGMENT, FILE) and unsent and not vanishing:
+                assert dispatch.is_at(version, task.executor.crew.number), f"{task} has not {version} on its node"
+
+
+def check_claims(crew):
     """Nothing is given to two tasks, and everything is somewhere."""
-    parked = [executor for claim in kernel.home.claims for executor in claim.parked]
-    running = [claim.executor for claim in kernel.home.claims]
+    parked = [executor for claim in crew.claims for executor in claim.parked]
+    running = [claim.executor for claim in crew.claims]
     assert not any(executor.inflight for executor in parked), "a parked executor has something to do"
-    everybody = [*kernel.home.team, *kernel.home.reserved, *kernel.home.io_team, *parked, *kernel.home.resting]
+    everybody = [*crew.team, *crew.reserved, *crew.io_team, *parked, *crew.resting]
     everybody += [executor for executor in running if not executor.io]
     assert len(everybody) == len(set(everybody)), "an executor is in two places"
-    assert set(everybody) == set(kernel.executors.values())
-    assert not any(executor.apart for executor in kernel.home.team)
-    assert all(executor.apart for executor in everybody if executor not in kernel.home.team)
-    for claim in kernel.home.claims:
+    assert set(everybody) == set(crew.members.values())
+    assert not any(executor.apart for executor in crew.team)
+    assert all(executor.apart for executor in everybody if executor not in crew.team)
+    for claim in crew.claims:
         assert claim.executor.claim is claim
         assert len(claim.executor.inflight) <= 1
         if claim.demand.units:
@@ -92,15 +136,15 @@ def check_claims(kernel):
             wanted[kind] += count
             assert not choice or len(set(choice) & set(claim.devices[kind])) >= count
         assert wanted == {kind: len(set(indexes)) for kind, indexes in claim.devices.items()}
-    for kind, numbers in kernel.home.devices.items():
-        claims = (*kernel.home.claims, *kernel.home.set_aside)
+    for kind, numbers in crew.devices.items():
+        claims = (*crew.claims, *crew.set_aside)
         taken = [index for claim in claims for index in claim.devices.get(kind, ())]
-        assert sorted([*taken, *kernel.home.free_devices[kind]]) == list(range(len(numbers))), f"{kind}: {taken}"
-    for name, whole in kernel.home.whole.items():
-        claims = (*kernel.home.claims, *kernel.home.set_aside)
+        assert sorted([*taken, *crew.free_devices[kind]]) == list(range(len(numbers))), f"{kind}: {taken}"
+    for name, whole in crew.whole.items():
+        claims = (*crew.claims, *crew.set_aside)
         taken = sum(dict(claim.demand.amounts).get(name, 0.0) for claim in claims)
-        assert abs(whole - taken - kernel.home.free[name]) < 1e-6, f"{taken} of {whole} {name} is taken"
-        assert kernel.home.free[name] > -1e-6
+        assert abs(whole - taken - crew.free[name]) < 1e-6, f"{taken} of {whole} {name} is taken"
+        assert crew.free[name] > -1e-6
 
 
 def check_counts(tasks):

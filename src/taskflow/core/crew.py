@@ -267,6 +267,7 @@ class Crew(Lending):
                 kept = [task for task in queue if task.state < DONE]
                 queue.clear()
                 queue.extend(kept)
+        self.coming = {number: task for number, task in self.coming.items() if task.state < DONE}
         self.ready_limit = 1
 
     def clear(self) -> None:

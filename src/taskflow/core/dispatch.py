@@ -94,6 +94,7 @@ class Dispatch:
         self.open: dict[int, Crew] = {}  # others that accept more
         self.shelved: dict[int, Crew] = {}  # with something on their shelf
         self.bytes_per_s = BYTES_PER_S
+        self._changed: dict[int, Crew] = {}
         self._turns: dict[int, int] = {}
         self._sending: dict[int, int] = {}
         self._moving: dict[tuple[Any, int], int] = {}  # (value, target): source, or -1 while no source is free
@@ -102,7 +103,7 @@ class Dispatch:
         self._securing: dict[Any, list[Version | Securing]] = {}
         self._failures: dict[tuple[Any, int], int] = {}
         self._refused: dict[tuple[Any, int], set[int]] = {}  # sources from which there is no way
-        self._stored: dict[int, weakref.WeakSet[Any]] = {}  # values by node
+        self._stored: dict[int, weakref.WeakKeyDictionary[Any, None]] = {}  # values by node, in the order they came
         for crew in kernel.crews.values():
             self.settled(crew)
 
@@ -169,6 +170,11 @@ class Dispatch:
 
     def _serve_soon(self) -> None:
         self.kernel.serving[-1] = self
+
+    def _has_changed(self, crew: Crew) -> None:
+        """Tasks have been taken from the crew; it is settled when other decisions have been made."""
+        self._changed[crew.number] = crew
+        self._serve_soon()
 
     def _queue(self, task: Task) -> None:
         key = (task.function.id, task.priority)
@@ -348,6 +354,8 @@ class Dispatch:
 
     def serve(self) -> None:
         """Start tasks of certain kinds where they can be started. Not called from within other decisions."""
+        while self._changed:
+            self.settled(self._changed.popitem()[1])
         for kind in sorted(self.kinds.values(), key=_by_head):
             while (head := kind.head()) is not None:
                 crew = self._able(kind, head)
@@ -454,7 +462,7 @@ class Dispatch:
             return True
         for number in getattr(value, "places", ()):
             if number:
-                self._stored.setdefault(number, weakref.WeakSet()).add(value)
+                self._note_place(number, value)
         at = getattr(value, "at", None)
         return at is None or at(0)
 
@@ -470,9 +478,15 @@ class Dispatch:
             self.fetch(version.value, number)
         return there
 
+    def _note_place(self, number: int, value: Any) -> None:
+        stored = self._stored.get(number)
+        if stored is None:
+            stored = self._stored[number] = weakref.WeakKeyDictionary()
+        stored[value] = None
+
     def stage(self, task: Task, crew: Crew) -> None:
         """Bring what the task reads to the node of the crew; it is given to the crew then."""
-        absent = 0
+        keys: dict[tuple[Any, int], None] = {}  # each once, in their order
         task.state = READY
         for version in task.reads:
             state = version.state
@@ -481,14 +495,13 @@ class Dispatch:
             if state > FILE or version.value.lost:
                 self.kernel.requeue(task)
                 return
-            key = (version.value, crew.number)
+            keys[version.value, crew.number] = None
+        for key in keys:
             waiting = self._awaiting.setdefault(key, [])
-            if task in waiting:
-                continue
-            waiting.append(task)
-            absent += 1
+            if task not in waiting:  # it may have been sent back from there because of something else
+                waiting.append(task)
             self.fetch(*key)
-        task.absent = absent
+        task.absent = len(keys)
         crew.coming[task.id] = task
 
     def fetch(self, value: Any, target: int) -> None:
@@ -532,7 +545,7 @@ class Dispatch:
             return
         value.places.add(target)
         if target:
-            self._stored.setdefault(target, weakref.WeakSet()).add(value)
+            self._note_place(target, value)
         else:
             self._secured(value)
         crew = self.kernel.crews[target]
@@ -566,10 +579,12 @@ class Dispatch:
             if self._moving.get(key) != -1:
                 continue
             source = self._source(*key)
-            if source is None:
+            if source is not None:
+                self._begin(key, source)
+            elif key[0].places:
                 self._queued.append(key)
             else:
-                self._begin(key, source)
+                self._send_back(key)
 
     def transfer_failed(self, value: Any, target: int, source: int, why: str, *, at_source: bool = False) -> None:
         """The value could not be brought to the node. ``at_source``: the source does not have it (any more)."""
@@ -592,7 +607,9 @@ class Dispatch:
             error = TransferError(why)
             self._awaiting.pop(key, None)
             for task in waiting:
-                self.kernel.crews[target].coming.pop(task.id, None)
+                crew = self.kernel.crews[target]
+                crew.coming.pop(task.id, None)
+                self._has_changed(crew)
                 if task.state == READY:
                     self.kernel.fail_anew(task, error)
             self._fail_securing(value, error, target)
@@ -612,6 +629,8 @@ class Dispatch:
         """The value is lost, or the node is: the tasks that wait for it there begin anew."""
         crew = self.kernel.crews.get(key[1])
         self._moving.pop(key, None)
+        if crew is not None:
+            self._has_changed(crew)
         for task in self._awaiting.pop(key, ()):
             if crew is not None and crew.coming.pop(task.id, None) is None:
                 continue
@@ -686,6 +705,9 @@ class Dispatch:
             kind.able.pop(number, None)
             if kind.last is crew:
                 kind.last = None
+        for notes in (self._failures, self._refused):
+            for key in [key for key in notes if key[1] == number]:
+                del notes[key]
         self._sending.pop(number, None)
         self.transfers[:] = [transfer for transfer in self.transfers if number not in transfer[1:]]
         lost = [value for value in self._stored.pop(number, ()) if number in value.places]
@@ -736,16 +758,21 @@ class Dispatch:
         tasks = [*self.ready, *self.urgent]
         for kind in self.kinds.values():
             tasks += kind.queue
+        securing: dict[int, Task] = {}
         for held in self._securing.values():
-            tasks += [waiting.task for waiting in held if isinstance(waiting, Securing)]
-        return tasks
+            for waiting in held:
+                if isinstance(waiting, Securing) and waiting.missing > 0 and waiting.task.state < DONE:
+                    securing[waiting.task.id] = waiting.task
+        return [*tasks, *securing.values()]
 
     def forget_ended(self) -> None:
         """Take tasks that have been cancelled out of the queues."""
-        for queue in (self.ready, self.urgent):
+        for queue in (self.ready, self.urgent, *[kind.queue for kind in self.kinds.values()]):
             kept = [task for task in queue if task.state < DONE]
             queue.clear()
             queue.extend(kept)
+        for key, waiting in self._awaiting.items():
+            self._awaiting[key] = [task for task in waiting if task.state < DONE]
         self.ready_limit = 1
 
     def clear(self) -> None:

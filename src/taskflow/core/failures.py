@@ -404,6 +404,8 @@ class Failing:
         for task in orphans:
             self.requeue(task)
         executor.crew.lost()
+        if self.dispatch is not None:
+            self.dispatch.settled(executor.crew)
         self.serve()
         return verdict
 

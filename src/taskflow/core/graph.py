@@ -79,6 +79,7 @@ class Version:
     group: AccessGroup | None = None
     previous: Version | None = None  #: of a version that was cancelled: what the datum stays
     ignored: Failure | None = None  #: why it is a default, or what it was before, and not what its task made
+    kept: bool = False  #: a task that has ended read it, and may have to run again
     producer: Task | None
 
     def __init__(self, datum_id: int, producer: Task | None = None, producer_id: int = 0) -> None:

@@ -46,3 +46,6 @@ def retain(task: Task) -> None:
     """After the end of a task some of whose results are only held: keep what running it again takes."""
     # The versions must not be kept alive by the record that they keep alive.
     task.writes = [None] * len(task.writes)  # type: ignore[list-item]
+    for version in task.reads:
+        if version.state == FILE:
+            version.kept = True

@@ -250,7 +250,8 @@ class Placing(Claiming):
                 self.kernel.requeue(task)  # an input was lost or failed since the task became ready
                 return
             elif dispatch is not None and state >= SEGMENT and not dispatch.is_at(version, self.number):
-                self._bring_data(task)
+                if not task.missing:  # or it waits for the rest of its data, and is not sent ahead
+                    self._bring_data(task)
                 return
         cost = booked_cost(task.function)
         task.state = ASSIGNED
