@@ -371,7 +371,9 @@ def test_a_task_does_not_follow_what_it_reads_to_a_node_where_it_may_not_run():
     assert all(reader.executor is None or node_of(reader) == 2 for reader in readers)
     world.done(makers[0][0], 1)
     world.done(makers[1][0], 1)
-    assert [reader.executor and node_of(reader) for reader in readers] == [2, 2]
+    assert [reader.executor and node_of(reader) for reader in readers] == [2, None]
+    world.done(readers[0])
+    assert node_of(readers[1]) == 2
 
 
 def test_a_wide_task_gets_its_executors_although_plain_tasks_keep_coming():

@@ -439,7 +439,7 @@ class Dispatch:
 
     def _worth_moving(self, task: Task, home: Crew, crew: Crew) -> bool:
         """Whether the task would begin sooner on the crew although its data have to be brought there."""
-        if task.pin is not None:
+        if not self.allows(task, crew):
             return False
         nbytes = 0.0
         for version in task.reads:
