@@ -531,9 +531,21 @@ class Session:
             owned.give_away()
             version.value = self.engine.own_file(datum.path, directory=datum.directory)
 
+    def _gather_files(self) -> None:
+        """Have finished files of other nodes brought home."""
+        good = [last_good(datum.current) for datum in self.files.values() if not datum.deleted]
+        away = [
+            version
+            for version in good
+            if version.state == FILE and isinstance(version.value, OwnedPath) and not version.value.is_here
+        ]
+        if away:
+            self._wait(Latch(away))
+
     def bring_back_all(self) -> None:
         """At the end: every finished file to its place. A failed version leaves the user's file alone."""
         problems: list[str] = []
+        self._gather_files()
         for datum in list(self.files.values()):
             version = last_good(datum.current)
             if version.state == FILE and isinstance(version.value, OwnedPath) and not datum.deleted:

@@ -108,6 +108,11 @@ class OwnedPath:
         self._keep = False
         self._process = os.getpid()
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this process can use it."""
+        return True
+
     def give_away(self) -> None:
         """The file has been moved elsewhere; nothing is left to remove."""
         self._keep = True

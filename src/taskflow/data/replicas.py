@@ -218,6 +218,11 @@ class ReplicatedPath(_Paths, OwnedPath):
         if number == HOME:
             self.path = path
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the main program can use it."""
+        return self.at(HOME)
+
     def __str__(self) -> str:
         return self.path_at(HOME) if self.at(HOME) else self.path
 

@@ -572,9 +572,9 @@ class Engine:
             mode = P_INOUT  # see `with_arguments`
         if mode == P_SHARED and written.group is not None:
             whole = written.group.version  # all members write one file
-            target = whole.__dict__.get("path") or whole.__dict__.setdefault("path", self._new_path(name))
+            target = whole.__dict__.get("path") or whole.__dict__.setdefault("path", self.new_path(name))
         else:
-            target = self._new_path(name, number)
+            target = self.new_path(name, number)
         if task.targets is None:
             task.targets = {}
         task.targets[write] = target
@@ -584,7 +584,7 @@ class Engine:
         """Where the file of a version is on the node."""
         return str(version.value if self.ledger is None else version.value.path_at(number))
 
-    def _new_path(self, name: str, number: int = 0) -> str:
+    def new_path(self, name: str, number: int = 0) -> str:
         """A path of that base name, on the node, that nothing has ever had.
 
         Folders are shared by files of different names: a folder for each would cost more than the file.
@@ -772,11 +772,11 @@ class Engine:
         self, task: Task, index: int, node: tuple[Any, ...], default: str | None, *, make: bool
     ) -> tuple[int, Any] | None:
         _, _, read, _, directory, name = node
-        target = (task.targets or {}).get(index) or self._new_path(name)
+        target = (task.targets or {}).get(index) or self.new_path(name)
         number = 0 if task.executor is None else task.executor.crew.number
         if number and task.targets and index in task.targets:
             self._remove_output(task, index, target, number)  # from here nobody can see what the task has written
-            target = self._new_path(name)
+            target = self.new_path(name)
         if default is not None:
             remove_any(target)
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from taskflow.core.graph import Datum, Task
     from taskflow.core.placement import Executor
     from taskflow.drivers.remote import Machines, Nodes, RemoteLink, RemoteNode
+    from taskflow.drivers.transfers import Carrier
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
     from taskflow.observe.journal import Journal
@@ -126,6 +127,7 @@ class LiveEngine(Engine):
         for _ in range(workers):
             self.start_executor()
         self.nodes: Nodes | None = None
+        self.carrier: Carrier | None = None
         if machines is not None:
             self._prepare_nodes(machines)
         self.keeper = threading.Thread(target=self._keep, name="taskflow-keeper", daemon=True)
@@ -158,6 +160,8 @@ class LiveEngine(Engine):
             link.handle.control.close()
         if self.nodes is not None:
             self.nodes.leave_to_parent()
+        if self.carrier is not None:
+            self.carrier.leave_to_parent()
 
     def end_at_once(self) -> None:
         """End the executors at once and take no lock: for a signal's handler that ends this process right after."""
@@ -184,11 +188,16 @@ class LiveEngine(Engine):
 
     def _prepare_nodes(self, machines: Machines) -> None:
         from taskflow.core.scheduling import SCHEDULERS
+        from taskflow.data.replicas import Ledger
         from taskflow.drivers.remote import Nodes
+        from taskflow.drivers.transfers import Carrier
 
         self.kernel.home.node = machines.cluster.home
         self.kernel.scatter(SCHEDULERS.get(machines.options.scheduler))
+        ledger = Ledger(self.store.directory, machines.cluster.home_disks)
+        self.keep_books(ledger)
         self.nodes = Nodes(self, machines)
+        self.carrier = Carrier(self, self.nodes, ledger)
 
     def _await_nodes(self, nodes: Nodes) -> None:
         """Have the agents started. The program begins as soon as tasks can run somewhere."""
@@ -212,6 +221,8 @@ class LiveEngine(Engine):
 
     def node_joined(self, node: RemoteNode) -> None:
         """The agent of a node is ready. Called with the lock held."""
+        if self.carrier is not None:
+            self.carrier.join(node)
         offer = node.place.setup.node
         if not offer.is_unit_count_known:
             offer = offer.with_units(node.facts["cores"])
@@ -234,6 +245,8 @@ class LiveEngine(Engine):
         links = list(node.links.values())
         for link in links:
             self.links.pop(link.executor.id, None)
+        if self.carrier is not None:
+            self.carrier.lose(node.number)
         self.kernel.node_lost(node.number, error)
         for link in links:
             if link.nests:
@@ -253,7 +266,9 @@ class LiveEngine(Engine):
 
     def hear_node(self, node: RemoteNode, note: dict[str, Any]) -> None:
         """The agent of a node has said something about data. Called with the lock held."""
-        raise TaskflowError(f"the agent of node {node.name} wrote what is not understood here: {note}")
+        if self.carrier is None or note["note"] not in ("moved", "unmoved"):
+            raise TaskflowError(f"the agent of node {node.name} wrote what is not understood here: {note}")
+        self.carrier.enter(node, note)
 
     # ------------------------------------------------------------------ submission
 
@@ -265,9 +280,13 @@ class LiveEngine(Engine):
                 raise NotRunningError(self._why_closed())
             if self.released:
                 self.enter_released()
+            if self.ledger is not None:
+                accesses = self.with_arguments(task, accesses)
             kernel.submit(task, accesses)
             self.record(task)
             self._send_some()
+            if self.carrier is not None:
+                self.carrier.go()
             if self.overdue.limits and not self.patient:
                 self.patient = True
                 self.wake()
@@ -335,6 +354,8 @@ class LiveEngine(Engine):
             recalls.clear()
         if self.kernel.cancels:
             self._send_cancels()
+        if self.carrier is not None:
+            self.carrier.go()
 
     def _send_cancels(self) -> None:
         cancels = self.kernel.cancels
@@ -858,6 +879,8 @@ class LiveEngine(Engine):
         self.links.clear()
         if self.nodes is not None:
             self.nodes.close()
+        if self.carrier is not None:
+            self.carrier.close()
         self.node.close()
         self.poller.close()
         os.close(self.wake_file)

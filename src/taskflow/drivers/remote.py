@@ -128,6 +128,12 @@ class RemoteNode:
         """Seconds that a message takes to the node and back; 0 while that is not known."""
         return self.stream.rtt_s
 
+    @property
+    def peer(self) -> str:
+        """The address that it has here; "" if it is this machine, or seems to be."""
+        host = str(self.stream.socket.getpeername()[0]).removeprefix("::ffff:")
+        return "" if host == "::1" or host.startswith("127.") else host
+
     def write(self, kind: int, number: int, data: bytes) -> None:
         """Send bytes of an executor's stream."""
         self.stream.send_stream(kind, number, data)
@@ -305,6 +311,8 @@ class Nodes:
     def _admit(self, hello: Hello) -> str:
         """In the door's thread: "" or why a connection is refused."""
         with self.engine.lock:
+            if hello.kind == "data" and self.options.tunnel and self.engine.carrier is not None:
+                return self.engine.carrier.service.admit(hello)
             if hello.kind != "control":
                 return f"a connection for {hello.kind[:20]!r} has nothing to do here"
             place = next((place for place in self.places if place.number == hello.node), None)
@@ -319,6 +327,9 @@ class Nodes:
         with engine.lock:
             if self.closing:
                 sock.close()
+                return
+            if hello.kind == "data" and engine.carrier is not None:
+                engine.carrier.service.enter(sock, hello)
                 return
             place = next(place for place in self.places if place.number == hello.node)
             place.node = node = RemoteNode(hello.node, place, SecureStream(sock), engine.poller)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -41,12 +42,12 @@ class LocalAgentProcess:
         self._log = os.memfd_create("taskflow-agent-log", os.MFD_CLOEXEC)
         self.process = subprocess.Popen(
             [interpreter or sys.executable, "-m", "taskflow.node.agent"],
-            stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, env=variables, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, env=variables, start_new_session=True, bufsize=0,
         )  # fmt: skip
         assert self.process.stdin is not None
         self._input = self.process.stdin
-        self._input.write(config.pack())
-        self._input.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and says why
+            self._input.write(config.pack())
 
     @property
     def said(self) -> str:

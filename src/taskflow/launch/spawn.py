@@ -19,6 +19,12 @@ THREAD_VARIABLES = (
 MEMORY_VARIABLES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
 
 
+def package_path() -> str:
+    """What PYTHONPATH has to be for a process that is to find this very package."""
+    package_parent = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    return os.pathsep.join([package_parent, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 class Zygote:
     """A zygote process and our end of its socket (see `node.zygote`). What it writes is kept in memory."""
 
@@ -29,8 +35,7 @@ class Zygote:
             environment.setdefault(variable, "1")
         for variable, value in MEMORY_VARIABLES.items():
             environment.setdefault(variable, value)
-        package_parent = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-        environment["PYTHONPATH"] = os.pathsep.join([package_parent, *filter(None, [environment.get("PYTHONPATH")])])
+        environment["PYTHONPATH"] = package_path()
         code = f"from taskflow.node.zygote import main; main({far.fileno()})"
         self._log = os.memfd_create("taskflow-zygote-log", os.MFD_CLOEXEC)
         self.process = subprocess.Popen(

@@ -31,15 +31,19 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from taskflow.cluster.machine import usable_cores, usable_memory, visible_gpus
+from taskflow.data.serve import DataServer, DataService, token_for
+from taskflow.data.shares import Shares
+from taskflow.data.transfers import Mover
 from taskflow.launch.local import ExecutorHandle, LocalNode, tail
 from taskflow.launch.spawn import Zygote
 from taskflow.model.errors import TaskflowError
 from taskflow.node.overdue import LOOK_S, Overdue
 from taskflow.wire.agent import CONTROL, DATA, FRAME_BYTES, NOTE, PING_S, AgentConfig, pack_note, read_note
 from taskflow.wire.secure import SecureStream
-from taskflow.wire.security import HANDSHAKE_S, Hello, RunKeys, client_context, connect
+from taskflow.wire.security import HANDSHAKE_S, Hello, RunKeys, client_context, connect, server_context
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 HIGH_BYTES = 8 << 20  #: so much unsent for the master, and executors are not read any more
@@ -56,6 +60,23 @@ class Transfers(Protocol):
 
     def close(self) -> None:
         """Stop at once."""
+
+
+class NodeTransfers:
+    """The data server of the node, and what moves data for it."""
+
+    def __init__(self, server: DataServer, mover: Mover) -> None:
+        self._server = server
+        self._mover = mover
+
+    def handle(self, note: dict[str, Any]) -> None:
+        """See `Transfers`."""
+        self._mover.handle(note)
+
+    def close(self) -> None:
+        """See `Transfers`."""
+        self._mover.close()
+        self._server.close()
 
 
 class AgentError(TaskflowError):
@@ -104,6 +125,24 @@ class Folders:
             shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.rmdir(self.run)
+
+
+def _listen(first: int, last: int) -> socket.socket:
+    """A listening socket on the first free port of these; 0: on any."""
+    problem: OSError | None = None
+    for port in range(first, max(first, last) + 1):
+        try:
+            if socket.has_dualstack_ipv6():
+                with contextlib.suppress(OSError):  # there may be no address of that kind after all
+                    return socket.create_server(
+                        ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
+                    )  # fmt: skip
+            return socket.create_server(("", port), backlog=128)
+        except OSError as error:
+            problem = error
+    raise AgentError(
+        f"its data server cannot listen on a port of {first} to {last}: {problem}; see <MinPort> and <MaxPort>"
+    )
 
 
 def _check_private(folder: str) -> None:
@@ -162,6 +201,8 @@ class Agent:
         self.relays: dict[int, Relay] = {}
         self.overdue = Overdue()
         self._log = 2
+        self._data_port = 0
+        self._data_port = 0
         self._leaving = 0.0  # when the executors have had their time to say what is left
         self._paused = False
         self._events = select.EPOLLIN
@@ -170,6 +211,7 @@ class Agent:
         self._view = memoryview(self._buffer)
         self._reports: deque[dict[str, Any]] = deque()  # of other threads
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.master: tuple[str, int] = ("", 0)  # where the main program was found
         self.poller = select.epoll()
         self.handlers: dict[int, Callable[[int], None]] = {}
         self.settings: dict[str, Any] = {}
@@ -232,6 +274,7 @@ class Agent:
             except (OSError, TaskflowError) as error:
                 problems.append(f"{address[0]} port {address[1]}: {error}")
                 continue
+            self.master = address
             said_at = monotonic()
             welcome = self._await_welcome()
             heard = monotonic()
@@ -283,6 +326,7 @@ class Agent:
             "check": config.check,
         })  # fmt: skip
         self._start_zygote(self._zygote)
+        self.transfers, self._data_port = self._prepare_transfers(folders)
         self._watch(self.stream.fileno(), self._hear)
         self.stream.note("ready", **self.facts())
         self.log(f"agent of node {config.name} of run {config.run}, process {os.getpid()}, is ready")
@@ -296,6 +340,22 @@ class Agent:
             unpack(archive, folder)
         except OSError as error:
             raise AgentError(f"the modules of the program cannot be unpacked in {folder}: {error}") from error
+
+    def _prepare_transfers(self, folders: Folders) -> tuple[Transfers, int]:
+        """What moves data to this node and from it, and the port at which others get them."""
+        config = self.config
+        keys = RunKeys(config.certificate, config.key)
+        shares = Shares(folders.segments, [folders.files])
+        service = DataService(shares, config.node)
+        server = DataServer(_listen(config.min_port, config.max_port), server_context(keys), config.run, service)
+        context = client_context(keys)
+
+        def dial(address: tuple[str, int, int]) -> ssl.SSLSocket:
+            host, port, number = address
+            where = (host or self.master[0], port or self.master[1])
+            return connect(where, context, Hello(config.run, "data", config.node, token_for(number)))
+
+        return NodeTransfers(server, Mover(shares, dial, self.report, f"n{config.node}")), server.port
 
     def facts(self) -> dict[str, Any]:
         """What the master should know of the node."""
@@ -313,6 +373,7 @@ class Agent:
             "folder": self.folders.top,
             "files": self.folders.files,
             "segments": self.folders.segments,
+            "data_port": self._data_port,
             "hello_s": self.hello_s,
         }
 
