@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from taskflow.cli.options import OF_MACHINES, UsageError, parse_machines
+from taskflow.launch.ssh_config import SshError
 from taskflow.model.errors import ArgumentError, ClusterFileError
 
 if TYPE_CHECKING:
@@ -23,7 +24,12 @@ describe: write a resources.xml of this machine: its processors, memory, disk an
           Run it on each machine, and put the ComputeNode elements into one file.
   --write FILE      into a file (default: to standard output); one that exists is not replaced
 
-check:    connect to each node and say whether it can be used, and what it has.
+check:    connect to each node and say whether it can be used, what it has, and what is wrong.
+          The exit code is 1 if something is wrong.
+  --packages NAMES  packages that the program needs, with commas between them: are they there, in which versions?
+  --timeout SECONDS for each node (default: 60)
+  --json            for programs
+  The options that say how a run reaches nodes mean here what they mean there: --ssh-config, --tunnel, --listen.
 """
 
 
@@ -35,7 +41,7 @@ def main(words: list[str]) -> int:
         return 0 if {"-h", "--help"} & set(words) else 2
     try:
         return command(words[1:])
-    except (UsageError, ArgumentError, ClusterFileError) as error:
+    except (UsageError, ArgumentError, ClusterFileError, SshError) as error:
         sys.stderr.write(f"runtask cluster {words[0]}: {error}\n")
         return 2
 
@@ -66,8 +72,19 @@ def describe(words: list[str]) -> int:
     return 0
 
 
+def check(words: list[str]) -> int:
+    """Connect to each node and say what is there. Raises UsageError, ArgumentError, ClusterFileError, SshError."""
+    from taskflow.cli import cluster_check
+
+    wishes, left = cluster_check.take_wishes(words)
+    cluster, options, others = machines_of(left, "check")
+    if others:
+        raise UsageError(f"what is {others[0]!r}? Nodes are named with --nodes")
+    return cluster_check.check(cluster, options, wishes)
+
+
 #: Sub-command -> what is run with the words after it; it returns the exit code.
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"describe": describe}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"describe": describe, "check": check}
 
 
 def machines_of(words: list[str], command: str) -> tuple[Cluster, ClusterOptions, list[str]]:

@@ -273,7 +273,7 @@ class Errand:
     """What is to run on a node: ``module:function`` called with a text, and the archives it needs.
 
     The word ``given`` in the text is replaced by the path of the program's archive. ``folders``: (what names it, path)
-    of each folder that has to be there.
+    of each folder that has to be there. ``mark``: begins the lines that `RemoteProcess.message` is to give.
     """
 
     entry: str
@@ -281,11 +281,12 @@ class Errand:
     archives: tuple[Archive, ...]
     given: str = "given"
     folders: tuple[tuple[str, str], ...] = ()
+    mark: str = dataclasses.field(default_factory=lambda: f"taskflow-{secrets.token_hex(8)}")
 
 
 def start(connection: Connection, setup: NodeSetup, errand: Errand, attempt: Attempt) -> RemoteProcess:
     """Start a process on a node. Raises SshError; the connection is closed then."""
-    mark = f"taskflow-{secrets.token_hex(8)}"
+    mark = errand.mark
     process = None
     try:
         attempt.stage = f"starting Python on {connection.route.where}"
@@ -480,14 +481,10 @@ class Launcher:
             connection.close()
             raise
         process = start(connection, setup, errand, attempt)
-        if _minor(process.python) != sys.version_info[:2]:
+        problem = version_problem(process)
+        if problem:
             process.close()
-            raise SshError(
-                f"{connection.route.where}: {process.executable} is Python {process.python}, and the main program runs"
-                f" on {sys.version.split()[0]}; functions cannot travel between two such versions: install Python"
-                f" {sys.version_info[0]}.{sys.version_info[1]} there, or name one with <PythonInterpreter> in"
-                f" project.xml"
-            )
+            raise SshError(f"{connection.route.where}: {problem}")
         return process
 
     def _errand(self, setup: NodeSetup, connection: Connection, config_of: Callable[[str, int], AgentConfig]) -> Errand:
@@ -495,7 +492,7 @@ class Launcher:
             usual = config_of("127.0.0.1", 0).addresses[0][1]
             config = config_of("127.0.0.1", connection.forward(usual, self._listen or "127.0.0.1"))
         else:
-            config = config_of(connection.home or _own_address(), 0)
+            config = config_of(connection.home or own_address(), 0)
         archives = [self.package()]
         path = list(setup.pythonpath)
         folders: list[tuple[str, str]] = []
@@ -536,6 +533,18 @@ class Launcher:
 _OF_THE_SHELL = ("LD_LIBRARY_PATH", "CLASSPATH")
 
 
+def version_problem(process: RemoteProcess) -> str:
+    """Why functions cannot travel between the interpreters here and there; "" if they can."""
+    if _minor(process.python) == sys.version_info[:2]:
+        return ""
+    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return (
+        f"{process.executable} is Python {process.python}, and the main program runs on {sys.version.split()[0]};"
+        f" functions cannot travel between two such versions: install Python {own} there, or name one with"
+        f" <PythonInterpreter> in project.xml"
+    )
+
+
 def _minor(version: str) -> tuple[int, ...]:
     return tuple([int(number) for number in version.split(".")[:2]])
 
@@ -548,6 +557,6 @@ def _on_shared_disk(path: str, here: dict[str, str], there: dict[str, str]) -> s
     return ""
 
 
-def _own_address() -> str:
+def own_address() -> str:
     """A name of this machine, when all that is known of the way to the node is a command."""
     return socket.getfqdn()
