@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import taskflow
-from taskflow import compss_wait_on, task
+from taskflow import IO, compss_wait_on, task
 from taskflow.model.cluster import ClusterOptions
 from taskflow.model.errors import ExecutorDiedError, NodeLostError, NoNodeError, TimeOutError
 from taskflow.node.agent import Relay
@@ -119,6 +119,18 @@ def fibonacci(n):
     return compss_wait_on(add(fibonacci(n - 1), fibonacci(n - 2)))
 
 
+@task(returns=1, nested=True)
+def double_slowly(n):
+    return compss_wait_on(add(compss_wait_on(slow_add(n, 0, 0.03)), compss_wait_on(slow_add(n, 0, 0.03))))
+
+
+@IO()
+@task(returns=1)
+def wait_for_nothing():
+    time.sleep(0.05)
+    return Path(os.environ["TASKFLOW_RUN_DIR"]).name
+
+
 # ---------------------------------------------------------------------- tasks
 
 
@@ -160,6 +172,12 @@ def test_an_exception_arrives_with_its_traceback(agents):
 def test_nested_tasks_run_on_the_node(agents):
     agents.start(nesting=True)
     assert compss_wait_on(fibonacci(6)) == 8
+
+
+def test_tasks_without_a_computing_unit_run_on_the_node(agents):
+    agents.start()
+    assert set(compss_wait_on([wait_for_nothing() for _ in range(8)])) == {"far-1"}
+    assert compss_wait_on(add(1, 2)) == 3
 
 
 def test_times_in_the_journal_are_those_of_the_run(agents, tmp_path):
@@ -321,6 +339,15 @@ def test_the_only_node_is_started_anew(agents):
     time.sleep(0.3)
     os.kill(agents.pid(), signal.SIGKILL)
     assert compss_wait_on(results) == [i + 1 for i in range(40)]
+
+
+def test_tasks_that_wait_for_their_children_survive_the_loss_of_a_node(agents):
+    agents.start(setup("one"), setup("two"))
+    wait_until(lambda: len(nodes()) == 2)
+    results = [double_slowly(i) for i in range(30)]
+    time.sleep(0.5)
+    os.kill(agents.pid("one"), signal.SIGKILL)
+    assert compss_wait_on(results) == [2 * i for i in range(30)]
 
 
 def test_tasks_run_at_home_when_the_node_is_lost(agents):

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from taskflow.core.claims import Claim
+    from taskflow.core.crew import Crew
     from taskflow.core.graph import Group
     from taskflow.core.placement import Executor
     from taskflow.data.replicas import Ledger
@@ -237,7 +238,7 @@ class Engine:
 
     def __init__(self, run_dir: str, segments: str, journal: Journal) -> None:
         self.kernel = Master()
-        self.io_started = False
+        self.io_count = 0  # executors of each node for tasks that need no computing unit; 0: there was no such task
         self.lock = threading.Lock()
         self.run_dir = run_dir
         self.files_dir = f"{run_dir}/files"
@@ -285,12 +286,17 @@ class Engine:
         raise NotImplementedError
 
     def start_io(self, count: int) -> None:
-        """See to it that there are executors for tasks that need no computing unit."""
+        """See to it that each node has executors for tasks that need no computing unit."""
         with self.lock:
-            if not self.io_started:
-                self.io_started = True
-                for _ in range(count):
-                    self.start_executor(io=True)
+            if not self.io_count:
+                self.io_count = count
+                for crew in list(self.kernel.crews.values()):
+                    self.start_io_of(crew)
+
+    def start_io_of(self, crew: Crew) -> None:
+        """Start those of one node, if such tasks have been called. Called with the lock held."""
+        for _ in range(self.io_count if crew.size else 0):
+            self.start_executor(io=True, node=crew.number)
 
     def start_executor(self, *, io: bool = False, node: int = 0) -> None:
         """Start one executor of the node. Called with the lock held."""

@@ -116,7 +116,8 @@ class LiveEngine(Engine):
         self.poller.register(self.wake_file, select.EPOLLIN)
         self.poller.register(self.node.socket, select.EPOLLIN)
         self.overdue = Overdue()
-        self.closing = False
+        self.closing = False  # nothing is begun any more
+        self._closed = False
         self.patient = False  # the keeper does not sleep for ever: see `_patience`
         self.crash: BaseException | None = None
         self.ends: dict[int, dict[str, Any]] = {}
@@ -237,6 +238,7 @@ class LiveEngine(Engine):
         crew.offer(offer.amounts, devices)
         for _ in range(offer.executors):
             self.start_executor(node=node.number)
+        self.start_io_of(crew)
         self.nodes_changed()
         self.after_events()
 
@@ -866,9 +868,9 @@ class LiveEngine(Engine):
     def close(self, *, cancel: bool) -> None:
         """Stop the keeper and end every executor process."""
         with self.lock:
-            if self.closing and not self.links:
+            if self._closed:
                 return
-            self.closing = True
+            self.closing = self._closed = True
             os.eventfd_write(self.wake_file, 1)
         if threading.current_thread() is not self.keeper:
             self.keeper.join(5)

@@ -73,7 +73,7 @@ class RemoteLink(Link):
     def __init__(self, executor: Executor, node: RemoteNode) -> None:
         super().__init__(executor)
         self.node = node
-        self.receiver = Cutter()
+        self.receiver = Cutter(16384)  # there may be tens of thousands
         self.control = Cutter(4096)
         self.pid = 0
         self.killed = ""
@@ -265,6 +265,10 @@ class Nodes:
         process = self.launch(place.setup, lambda host, port: self._config(place, host, port))
         with self.engine.lock:
             place.process = process
+            closing = self.closing
+        if closing:  # nobody else knows of it
+            self._end_process(place)
+            return
         deadline = monotonic() + READY_S
         ended = ""
         while not self.closing:
@@ -517,8 +521,8 @@ class Nodes:
 
     def close(self) -> None:
         """End all agents, and return when they are gone. The keeper has stopped. Without the lock."""
-        self.closing = True
         with self.changed:
+            self.closing = True
             self.changed.notify_all()
         self.door.close()
         for node in self.nodes.values():
