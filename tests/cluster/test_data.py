@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from taskflow import (
     FILE_OUT,
     INOUT,
     compss_barrier,
+    compss_delete_file,
     compss_open,
     compss_wait_on,
     compss_wait_on_directory,
@@ -464,3 +466,134 @@ def test_a_node_that_is_lost_while_it_sends(agents):
     time.sleep(0.05)
     os.kill(agents.pid("far"), signal.SIGKILL)
     assert compss_wait_on(results) == [2 * number + 1 for number in range(4)]
+
+
+def test_nodes_that_cannot_reach_each_other_go_by_way_of_home(agents):
+    agents.start(setup("near", 1), setup("far", 1))
+    wait_until(lambda: len(nodes()) == 2)
+    with runtime.session.engine.lock:
+        for node in nodes().values():
+            node.facts["data_port"] = 1
+    arrays = [make(seed) for seed in range(6)]
+    while len(arrays) > 1:
+        arrays.append(add(arrays.pop(0), arrays.pop(0)))
+    result = compss_wait_on(arrays[0])
+    assert (result == sum(np.arange(seed, seed + BIG) for seed in range(6))).all()
+    assert all(0 in move[:2] for move in moves())
+
+
+def test_through_a_tunnel_data_come_over_the_main_programs_port(agents, tmp_path):
+    agents.start(setup("near", 1), setup("far", 1), options=ClusterOptions(tunnel=True))
+    wait_until(lambda: len(nodes()) == 2)
+    array = np.arange(BIG)
+    path = tmp_path / "out.txt"
+    write(str(path), "through")
+    made = add(array, make(1))
+    assert (compss_wait_on(made) == array + np.arange(1, 1 + BIG)).all()
+    assert compss_wait_on(read(str(path))) == ("through", "out.txt")
+    assert runtime.session.engine.carrier._server is None
+    compss_wait_on_file(str(path))
+    assert path.read_text() == "through"
+
+
+def test_a_node_with_a_full_disk_is_not_used_any_more(agents, tmp_path, capfd):
+    disk = tmp_path / "small"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)]
+    mounted = subprocess.run(command, check=False, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        large = tmp_path / "large.bin"
+        large.write_bytes(b"x" * (8 << 20))
+        agents.start(setup("small", working_dir=str(disk)), setup("large"))
+        wait_until(lambda: len(nodes()) == 2)
+
+        @task(path=FILE_IN, returns=1)
+        def size(path):
+            time.sleep(0.1)
+            return os.path.getsize(path)
+
+        assert compss_wait_on([size(str(large)) for _ in range(8)]) == [8 << 20] * 8
+        assert "no room for data on it" in capfd.readouterr().err
+        assert list(nodes()) == ["large"]
+    finally:
+        taskflow.stop(cancel=True)
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.usefixtures("three")
+def test_files_that_are_deleted(tmp_path):
+    path = tmp_path / "temporary"
+    write(str(path), "x")
+    text = read(str(path))
+    compss_delete_file(str(path))
+    assert compss_wait_on(text)[0] == "x"
+    mine = tmp_path / "mine"
+    mine.write_text("y")
+    text = read(str(mine))
+    compss_delete_file(str(mine))
+    assert compss_wait_on(text)[0] == "y"
+    taskflow.stop()
+    assert not path.exists()
+    assert not mine.exists()
+
+
+@pytest.mark.usefixtures("three")
+def test_files_of_tasks_whose_failure_is_ignored(tmp_path):
+    @task(path=FILE_INOUT, on_failure="IGNORE")
+    def spoil(path):
+        Path(path).write_text("spoilt")
+        raise ValueError("on purpose")
+
+    @task(path=FILE_OUT, on_failure="IGNORE")
+    def make_nothing(path):
+        raise ValueError(path)
+
+    kept = tmp_path / "kept"
+    write(str(kept), "as it was")
+    spoil(str(kept))
+    empty = tmp_path / "empty"
+    make_nothing(str(empty))
+    assert compss_wait_on([read(str(kept)), read(str(empty))]) == [("as it was", "kept"), ("", "empty")]
+    taskflow.stop()
+    assert (kept.read_text(), empty.read_text()) == ("as it was", "")
+
+
+@task(returns=1)
+def sum_over(array, levels):
+    if not levels:
+        return int(array.sum())
+    halves = [sum_over(half, levels - 1) for half in np.array_split(array, 2)]
+    return sum(compss_wait_on(halves))
+
+
+@task(returns=1)
+def grow(size):
+    return np.ones(size)
+
+
+@task(returns=1)
+def grow_twice(size):
+    return compss_wait_on(grow(size)) + compss_wait_on(grow(size))
+
+
+def test_tasks_that_call_tasks_with_large_objects(agents):
+    agents.start(setup("near"), setup("far"), nesting=True)
+    wait_until(lambda: len(nodes()) == 2)
+    assert compss_wait_on([sum_over(np.arange(BIG), 2) for _ in range(4)]) == [sum_of(0)] * 4
+    results = compss_wait_on([grow_twice(BIG) for _ in range(4)])
+    assert [float(result.sum()) for result in results] == [2.0 * BIG] * 4
+
+
+@task(path=FILE_IN, returns=1)
+def read_by_child(path):
+    return compss_wait_on(read(path))[0]
+
+
+def test_tasks_that_call_tasks_with_files_run_at_home(agents, tmp_path):
+    agents.start(setup("far"), nesting=True)
+    path = tmp_path / "in.txt"
+    path.write_text("text")
+    with pytest.raises(taskflow.TaskflowError, match=r"have it run here, with @constraint\(is_local=True\)"):
+        compss_wait_on(read_by_child(str(path)))

@@ -17,12 +17,13 @@ Notes, master to agent:
   abandon  id: the transfer is not wanted any more
 Notes, agent to master:
   moved    id, bytes, seconds
-  unmoved  id, why, absent (the source does not have it), bytes
+  unmoved  id, why, absent (the source does not have it), full (there is no room for it here), bytes
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import threading
@@ -164,7 +165,7 @@ class _Transfer:
         """Do it; the note for the master."""
         note = self._note
         began = monotonic()
-        why, absent = "", False
+        why, absent, full = "", False, False
         try:
             (self._get if note["note"] == "get" else self._put)()
         except BrokenConnectionError as error:
@@ -172,7 +173,7 @@ class _Transfer:
         except RefusedError as error:
             why, absent = str(error), error.absent
         except OSError as error:
-            why = str(error.strerror or error)
+            why, full = str(error.strerror or error), error.errno in (errno.ENOSPC, errno.EDQUOT)
         except Exception as error:  # noqa: BLE001  whatever it is, the master must not wait for this for ever
             why = f"{type(error).__name__}: {error}"
         if not why:
@@ -180,7 +181,7 @@ class _Transfer:
             return {"note": "moved", "id": note["id"], "bytes": self._bytes, "seconds": seconds}
         way = "brought from" if note["note"] == "get" else "taken to"
         text = f"{note['kind']} {note['source']} could not be {way} {place(self._address)}: {why}"
-        return {"note": "unmoved", "id": note["id"], "why": text, "absent": absent, "bytes": self._bytes}
+        return {"note": "unmoved", "id": note["id"], "why": text, "absent": absent, "full": full, "bytes": self._bytes}
 
     # ------------------------------------------------------------------ getting
 

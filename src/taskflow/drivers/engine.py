@@ -409,6 +409,7 @@ class Engine:
         if type(segment) is Segment:  # of a task that calls tasks
             segment = self.made_segment(segment.give_away(), number)
         version = Version(next(self.program.datum_ids))
+        version.number = 0  # users know nothing of it
         version.state, version.value, version.exposed = SEGMENT, segment, False
         made.append((Datum(version), Direction.IN))
         return (N_SEGMENT, segment, *node[2:])
@@ -452,6 +453,7 @@ class Engine:
             if version.group is None
             else json.dumps(self._producer(version))
             for version in task.reads
+            if version.number
         ])  # fmt: skip
         groups = ""
         if task.groups:

@@ -30,7 +30,7 @@ from taskflow.core.graph import (
     last_good,
 )
 from taskflow.drivers.engine import Latch, ReadersLatch, RoomLatch
-from taskflow.model.errors import CancelError, DeletedDataError, RemoteTraceback, TaskflowError
+from taskflow.model.errors import CancelError, DeletedDataError, RemoteTraceback, TaskflowError, UnavailableError
 from taskflow.model.functions import FunctionRecord
 from taskflow.model.parameters import Direction
 from taskflow.node.exceptions import encode_error
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 MAX_WAITING = 1000  #: executors whose tasks wait for their children
 _QUICK = frozenset({"file_state"})  #: operations of the session that take no time and no lock
 _OF_ALL = frozenset({"demand_of"})  #: operations that are not on behalf of one task
+_OF_FILES = frozenset({"bring_back_path", "free_name", "wait_readers"})  #: operations on files of the body's machine
 
 
 class Nest:
@@ -239,11 +240,14 @@ class Nests:
             if name.startswith(self._engine.run_dir):
                 nest.paths.add(name)
             accesses.append((program.file_datum(name, directory=directory), Direction(direction)))
-        if self._engine.ledger is not None:
-            accesses = list(self._engine.with_arguments(task, accesses, nest.link.executor.crew.number))
         try:
+            if self._engine.ledger is not None:
+                number = nest.link.executor.crew.number
+                if number and any(directory is not None for _, directory, _ in marks):
+                    raise _elsewhere(nest.task)
+                accesses = list(self._engine.with_arguments(task, accesses, number))
             self._kernel.submit(task, accesses)
-        except DeletedDataError as error:  # a file: of objects the body knows it itself
+        except (DeletedDataError, UnavailableError) as error:  # files: of objects the body knows it itself
             failure = Failure(error, task.id)
             nest.children.failures.append(failure)
             for version in task.writes:
@@ -338,7 +342,9 @@ class Nests:
         view = nest.view
         if view is None:
             view = nest.view = self._program.view(nest.groups)
-        if name in _QUICK:
+        if nest.link.executor.crew.number and name in _OF_FILES:
+            self._answer(nest, request, False, encode_error(_elsewhere(nest.task)))
+        elif name in _QUICK:
             self._answer(nest, request, True, getattr(view, name)(*args))
         elif self._may_wait(nest, request):
             nest.waiting[request] = None
@@ -385,6 +391,13 @@ class Nests:
             self._take_over(version, source)
             engine.flush()
         engine.wake()
+
+
+def _elsewhere(task: Task) -> UnavailableError:
+    return UnavailableError(
+        f"task {task.id} {task.function.name} calls tasks with files and runs on another machine than the program, "
+        f"which knows nothing of files there; have it run here, with @constraint(is_local=True), or pass objects"
+    )
 
 
 def _code(definition: tuple[Any, ...]) -> tuple[Any, ...]:
