@@ -113,5 +113,5 @@ def test_a_run_without_a_node_that_can_be_reached_says_why(run, program, loopbac
     done = run(program, "--nodes", "node1:2")
     assert done.returncode == 2
     assert "node1: node1, which is 127.0.1.1 port" in done.stderr
-    assert "refuses the connection" in done.stderr
+    assert "refuses the connection" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
