@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -115,3 +116,24 @@ def test_a_run_without_a_node_that_can_be_reached_says_why(run, program, loopbac
     assert "node1: node1, which is 127.0.1.1 port" in done.stderr
     assert "refuses the connection" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_host_that_is_off_holds_up_no_other_and_is_named(namespace_cluster):
+    namespace_cluster.poweroff("node2")
+    began = time.monotonic()
+    words = ["-m", "taskflow", "cluster", "check", "--nodes", "node1,node2,node3", "--timeout", "6"]
+    done = namespace_cluster.run("master", [sys.executable, *words])
+    assert time.monotonic() - began < 15
+    assert done.returncode == 1
+    states = [line.split("  ")[1].strip() for line in done.stdout.splitlines()[1:4]]
+    assert states == ["ok", "not reached", "ok"], done.stdout
+    assert "node2: node2, which is 10.77." in done.stdout
+    assert "does not answer: the machine is off, the address is wrong, or a firewall" in done.stdout
+
+
+def test_late_and_lost_packets_are_no_reason_to_fail(namespace_cluster):
+    namespace_cluster.latency("node1", 50)
+    namespace_cluster.loss("node1", 1)
+    words = ["-m", "taskflow", "cluster", "check", "--nodes", "node1"]
+    done = namespace_cluster.run("master", [sys.executable, *words])
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -98,8 +98,8 @@ class _Action(Generic[T]):
 
     def outcome(self) -> T | Failure:
         """Wait for the end, but no longer than there is time."""
-        while not self.done.wait(self.attempt.left):
-            if monotonic() >= self.attempt.deadline:
+        while not self.done.wait(max(self.attempt.deadline - monotonic(), 0.01)):
+            if monotonic() >= self.attempt.deadline:  # it may have been put off
                 self.attempt.abandon()
                 self.done.wait(0.2)  # it may have been just done
                 break

@@ -14,6 +14,7 @@ paramiko does the work; it is imported when the first connection is made.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import random
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from taskflow.launch.ssh_config import Route
     from taskflow.model.cluster import NodeSetup
 
+CONNECT_S = 20.0  #: for a host to answer at all, if the configuration says nothing
 KEEP_ALIVE_S = 15  #: a connection on which nothing is said is kept known to what is in between
 UNHEARD_MS = 30_000  #: what was sent is acknowledged within this time, or the connection is broken
 LOOK_S = 1.0  #: paramiko's threads look so often whether they are to end
@@ -61,8 +63,8 @@ class Attempt:
 
     @property
     def left(self) -> float:
-        """Seconds left; a little if there are none, for what takes a time-out."""
-        return max(self.deadline - monotonic(), 0.01)
+        """Seconds for what takes a time-out: less than until the end, so that it can still say what it waited for."""
+        return max(self.deadline - min(1.0, self.limit / 10) - monotonic(), 0.01)
 
     def owns(self, closer: Any) -> None:
         """Something to be called if the attempt is abandoned."""
@@ -411,7 +413,7 @@ def _connect_to(route: Route, attempt: Attempt) -> socket.socket:
     for family, kind, protocol, _, address in found:
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(min(attempt.left, route.connect_timeout or attempt.left))
+            sock.settimeout(min(attempt.left, route.connect_timeout or CONNECT_S))
             attempt.owns(sock.close)
             sock.connect(address)
         except OSError as error:
@@ -420,7 +422,7 @@ def _connect_to(route: Route, attempt: Attempt) -> socket.socket:
         else:
             return sock
     last = problems[-1]
-    if isinstance(last, TimeoutError):
+    if isinstance(last, TimeoutError) or last.errno in (errno.EHOSTUNREACH, errno.EHOSTDOWN):
         raise SshError(
             f"{route.where} does not answer: the machine is off, the address is wrong, or a firewall drops what is"
             f" sent to it; try `ping {route.host}`"
@@ -430,7 +432,9 @@ def _connect_to(route: Route, attempt: Attempt) -> socket.socket:
             f"{route.where} refuses the connection: the machine is there, but no SSH server listens on that port;"
             f" start sshd, or give its port (Port in the SSH configuration)"
         ) from last
-    raise SshError(f"{route.where} cannot be reached: {_reason(last)}") from last
+    raise SshError(
+        f"{route.where} cannot be reached: {_reason(last)}; check the address, and the network of this machine"
+    ) from last
 
 
 def _reason(error: BaseException) -> str:
@@ -467,10 +471,7 @@ def _negotiate(route: Route, transport: Any, attempt: Attempt, proxy: Proxy | No
     attempt.stage = f"waiting for the SSH server of {route.where}"
     done = threading.Event()
     transport.start_client(event=done)
-    deadline = attempt.deadline
-    if route.connect_timeout:
-        deadline = min(deadline, monotonic() + route.connect_timeout)
-    finished = done.wait(max(deadline - monotonic(), 0.01))
+    finished = done.wait(min(attempt.left, route.connect_timeout or attempt.left))
     if finished and transport.is_active():
         return
     error = transport.get_exception()
