@@ -591,3 +591,40 @@ def test_lookahead_weighs_the_time_a_transfer_takes_against_the_time_until_there
     world.done(near)
     world.call((huge, IN), name="long")
     assert world.move() == []
+
+
+def test_a_node_whose_data_cannot_come_loses_the_task_to_another():
+    world = Cluster(1, 1)
+    data = world.at(0)
+    task = world.call((data, IN))
+    dispatch = world.kernel.dispatch
+    ((_, bad, _),) = dispatch.transfers
+    for _ in range(4):
+        ((value, target, source),) = dispatch.transfers
+        assert target == bad
+        dispatch.transfers.clear()
+        dispatch.transfer_failed(value, target, source, "the disk is full")
+    world.kernel.serve()
+    assert world.move() == [(3 - bad, 0)]
+    assert node_of(task) == 3 - bad
+
+
+def test_a_value_lost_while_it_waits_for_a_sender_is_made_again():
+    world = Cluster(1, *[1] * 8)
+    task, result = world.call(returns=1)
+    place = node_of(task)
+    world.stored(task, nbytes=100_000_000)
+    world.function("long", LONG)
+    readers = [world.call((result, IN), name="long") for _ in range(9)]
+    for crew in list(world.kernel.crews.values()):
+        if crew.number != place and crew.number and not crew.coming:
+            world.kernel.dispatch.stage(readers[crew.number - 1], crew)
+    moving = world.kernel.dispatch.transfers[:]
+    assert len(moving) == 2, "a node sends to two at a time"
+    world.kernel.dispatch.transfers.clear()
+    for value, target, source in moving:
+        world.kernel.dispatch.transfer_failed(value, target, source, "no such segment", at_source=True)
+    world.kernel.serve()
+    assert not world.kernel.dispatch._queued
+    assert not result.current.state
+    assert node_of(task)

@@ -219,7 +219,7 @@ class Crew(Lending):
 
     def surrender(self, other: Crew, worth_moving: Callable[[Task, Crew, Crew], bool]) -> Task | None:
         """A task that waits here for its turn, and that the other crew could start at once, and sooner."""
-        if self.ready and worth_moving(self.ready[-1], self, other):
+        if self.ready and other.fits(self.ready[-1].function) and worth_moving(self.ready[-1], self, other):
             return self.ready.pop()
         for key, queue in self.constrained.items():
             task = queue[0]

@@ -42,6 +42,7 @@ BYTES_PER_S = 500e6  #: what a transfer is reckoned with until some have been se
 FEED = 32  #: tasks for each executor that a crew is given at a time
 LOOK_AT = 4  #: crews that one without work looks at for something to take over
 MAX_TRANSFER_FAILURES = 4  #: of one value to one node, before the tasks that need it there go elsewhere
+MAX_STRANDED = 3  #: nodes on which a task could not have its data, before it fails
 
 
 class Kind:
@@ -316,6 +317,7 @@ class Dispatch:
             return
         if crew.vacancy() > 0:
             self.vacant[number] = crew
+            self.ready_limit = 1
         elif not crew.full:
             self.open[number] = crew
 
@@ -592,27 +594,16 @@ class Dispatch:
         if self._moving.get(key) != source:
             return
         self._end(key)
-        if at_source:
+        if at_source and source:
             value.places.discard(source)
+        elif target and source:
+            self._refused.setdefault(key, set()).add(source)  # there may be no way between the two: try others
         else:
             self._failures[key] = self._failures.get(key, 0) + 1
-            if target and source and 0 in self.kernel.crews:
-                self._refused.setdefault(key, set()).add(source)  # there may be no way between the two: try others
-        waiting = self._awaiting.get(key, [])
         if not value.places or target not in self.kernel.crews:
             self._send_back(key)
         elif self._failures.get(key, 0) >= MAX_TRANSFER_FAILURES:
-            self._failures.pop(key, None)
-            self._refused.pop(key, None)
-            error = TransferError(why)
-            self._awaiting.pop(key, None)
-            for task in waiting:
-                crew = self.kernel.crews[target]
-                crew.coming.pop(task.id, None)
-                self._has_changed(crew)
-                if task.state == READY:
-                    self.kernel.fail_anew(task, error)
-            self._fail_securing(value, error, target)
+            self._stop_trying(key, TransferError(why))
         elif self._all_refused(key):
             self.fetch(value, 0)  # by way of home
             self._moving[key] = -1
@@ -625,10 +616,40 @@ class Dispatch:
         refused = self._refused.get(key, set())
         return bool(refused) and all(number in refused for number in key[0].places)
 
+    def _stop_trying(self, key: tuple[Any, int], error: TransferError) -> None:
+        """The value cannot be brought to the node."""
+        value, target = key
+        for notes in (self._failures, self._refused, self._moving):
+            notes.pop(key, None)
+        crew = self.kernel.crews[target]
+        for task in self._awaiting.pop(key, ()):
+            if crew.coming.pop(task.id, None) is not None and task.state == READY:
+                self._send_elsewhere(task, crew, error)
+        self._has_changed(crew)
+        if target:
+            return
+        self._fail_securing(value, error)
+        for other in [other for other in self._queued if other[0] is value and self._all_refused(other)]:
+            self._queued.remove(other)
+            self._stop_trying(other, error)
+
+    def _send_elsewhere(self, task: Task, crew: Crew, error: TransferError) -> None:
+        """The task cannot have its data on the node: it goes to another one, or fails if it has been to several."""
+        task.stranded += 1
+        if task.stranded < MAX_STRANDED and not task.function.spread:
+            for _ in range(len(self.kernel.crews)):
+                other = next(self._neighbours(crew), None)
+                if other is not None and other.team and other.fits(task.function):
+                    task.pin = other.number
+                    self.kernel.requeue(task)
+                    return
+        self.kernel.fail_anew(task, error)
+
     def _send_back(self, key: tuple[Any, int]) -> None:
         """The value is lost, or the node is: the tasks that wait for it there begin anew."""
         crew = self.kernel.crews.get(key[1])
-        self._moving.pop(key, None)
+        for notes in (self._failures, self._refused, self._moving):
+            notes.pop(key, None)
         if crew is not None:
             self._has_changed(crew)
         for task in self._awaiting.pop(key, ()):
@@ -685,9 +706,7 @@ class Dispatch:
                 waiting.task.executor = None
                 self.kernel.requeue(waiting.task)
 
-    def _fail_securing(self, value: Any, error: TransferError, target: int) -> None:
-        if target:
-            return
+    def _fail_securing(self, value: Any, error: TransferError) -> None:
         for waiting in self._securing.pop(value, ()):
             if isinstance(waiting, Version):
                 self.kernel.fail_version(waiting, error)

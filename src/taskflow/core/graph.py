@@ -255,6 +255,7 @@ class Task:
     pin: int | None = None  #: number of the only node that it may run on
     copies: list[Task] | None = None  #: that run on other nodes, of a replicated task
     weights: dict[int, float] | None = None  #: what bytes count for, by index in ``reads``, where that is not 1
+    stranded: int = 0  #: nodes to which its data could not be brought
     absent: int = 0  #: values that are being brought to its node
     generation: int = 1
     failure: Failure | None = None

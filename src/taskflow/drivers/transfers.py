@@ -149,7 +149,8 @@ class Carrier:
         self._running[self._count] = transfer
         fields = {"id": self._count, "kind": value.kind, "source": value.source_at(source)}
         if value.base_name:
-            path = self._engine.new_path(value.base_name, target)
+            # An earlier transfer to the node may be over yet, and its copy counts: there is one path for all of them.
+            path = value.paths.get(target) or self._engine.new_path(value.base_name, target)
             value.put_at(target, path)
             fields["target"] = path
         else:
