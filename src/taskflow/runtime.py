@@ -525,7 +525,7 @@ class Session:
 
     def _place(self, datum: FileDatum, version: Version) -> None:
         owned = version.value
-        shared = version.readers > 0
+        shared = version.readers > 0 or version.kept
         move_into_place(str(owned), datum.path, directory=datum.directory, keep_source=shared)
         if not shared:
             owned.give_away()

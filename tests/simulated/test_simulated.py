@@ -215,7 +215,7 @@ def test_going_in_circles_is_an_error(simulate, monkeypatch):
     engine = session.engine
 
     def again():
-        engine._at(engine.now + 1, again)
+        engine.at(engine.now + 1, again)
 
     monkeypatch.setattr(engine, "_deliver", lambda *_: None)
     again()

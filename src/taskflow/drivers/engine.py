@@ -570,7 +570,7 @@ class Engine:
             version = task.reads[read]
             source = version.key if version.state != FILE else self._path_at(version, number)
         if write < 0:
-            if read >= 0 and is_movable(version) and isinstance(version.value, OwnedPath):
+            if read >= 0 and is_movable(version) and type(version.value) is OwnedPath:
                 owned = os.path.basename(source) == name
                 return (N_PATH, P_DIRECT if owned else P_COPY, source, name, directory, False)
             return (N_PATH, P_COPY, source, name, directory, False)
@@ -793,6 +793,7 @@ class Engine:
             if not make:
                 return None
             if read >= 0 and number and not task.reads[read].value.at(0):
+                task.reads[read].kept = task.writes[index].kept = True  # two versions have the file now
                 return (FILE, task.reads[read].value)
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             if read >= 0:

@@ -23,9 +23,12 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from taskflow.data.serialization import INLINE_LIMIT
+from taskflow.core.scheduling import scheduler_named
+from taskflow.data.replicas import Ledger
+from taskflow.data.serialization import INLINE_LIMIT, decode_blob
 from taskflow.data.store import Store
 from taskflow.drivers.engine import Engine, Link
+from taskflow.drivers.simulated_nodes import NO_NODE_FAULTS, Cluster, NodeFaults, Place, SimulatedNode
 from taskflow.drivers.strands import OneThread, Strand
 from taskflow.model.errors import CancelError, ExecutorDiedError, NotRunningError, TaskflowError, TimeOutError
 from taskflow.model.policies import MAX_ATTEMPTS
@@ -70,6 +73,8 @@ class Faults:
     ``delay``: of messages; ``restart``: until a dead executor is replaced.
     ``task_s``: mean duration of tasks. ``inline_limit``: bytes from which results are held or go to segments.
     ``steps``: probability that time passes during a submission.
+    ``nodes``: those that there are besides home, with ``node_faults``; ``home``: whether home has executors, too;
+    ``scheduler``: name of the policy that picks nodes.
     """
 
     death: float = 0.0
@@ -85,6 +90,10 @@ class Faults:
     task_s: float = 1e-3
     inline_limit: int = INLINE_LIMIT
     steps: float = 0.25
+    nodes: tuple[SimulatedNode, ...] = ()
+    node_faults: NodeFaults = NO_NODE_FAULTS
+    home: bool = True
+    scheduler: str = "locality"
 
 
 class SimulatedChannel(nested.Channel):
@@ -156,8 +165,11 @@ class SimulatedChannel(nested.Channel):
 class SimulatedLink(Link):
     """One simulated executor process and both directions of its connection."""
 
-    def __init__(self, engine: SimulatedEngine, executor: Executor, interpreter: Interpreter) -> None:
+    def __init__(
+        self, engine: SimulatedEngine, executor: Executor, interpreter: Interpreter, place: Place | None
+    ) -> None:
         super().__init__(executor)
+        self.place = place  # of a cluster
         self.interpreter = interpreter
         self.channel = SimulatedChannel(engine, self)
         self.strand: Strand | None = None  # the body that runs, if it may pause
@@ -215,7 +227,15 @@ class SimulatedEngine(Engine):
         self._progress: tuple[int, ...] = ()
         self._barren = 0
         self._next_number = 0
+        self.cluster: Cluster | None = None
+        if self.faults.nodes:
+            self.keep_books(Ledger(segments))
+            self.kernel.scatter(scheduler_named(self.faults.scheduler))
+            if not self.faults.home:
+                workers = 0
         self.kernel.home.size = workers
+        if self.faults.nodes:
+            Cluster(self, self.faults.nodes, self.faults.node_faults)
         for _ in range(workers):
             self.start_executor()
 
@@ -232,6 +252,8 @@ class SimulatedEngine(Engine):
             if self.closing:
                 raise NotRunningError("the session has been stopped; start a new one before calling tasks")
             self.enter_released()
+            if self.ledger is not None:
+                accesses = self.with_arguments(task, accesses)
             kernel.submit(task, accesses)
             self.record(task)
             for number in list(kernel.dirty):
@@ -291,13 +313,15 @@ class SimulatedEngine(Engine):
         for executor, count in kernel.recalls:
             link = self.links.get(executor.id)
             if link is not None:
-                self._at(self.now + self._delay(), self._recall, link, count)
+                self.at(self.now + self.delay(link.place), self._recall, link, count)
         kernel.recalls.clear()
         for executor, task_id in kernel.cancels:
             link = self.links.get(executor.id)
             if link is not None:
-                self._at(self.now + self._delay(), self._cancel, link, task_id)
+                self.at(self.now + self.delay(link.place), self._cancel, link, task_id)
         kernel.cancels.clear()
+        if self.cluster is not None:
+            self.cluster.send_all()
 
     def kill(self, number: int) -> None:
         """Let an executor die now."""
@@ -320,8 +344,8 @@ class SimulatedEngine(Engine):
 
     def tell(self, link: SimulatedLink, answers: list[Any]) -> None:
         """See `Engine.tell`."""
-        link.to_executor = max(link.to_executor, self.now + self._delay())
-        self._at(link.to_executor, self._hear, link, pickle.dumps(answers, 5))
+        link.to_executor = max(link.to_executor, self.now + self.delay(link.place))
+        self.at(link.to_executor, self._hear, link, pickle.dumps(answers, 5))
 
     def _hear(self, link: SimulatedLink, data: bytes) -> None:
         """Answers reach the executor."""
@@ -354,7 +378,7 @@ class SimulatedEngine(Engine):
 
     def wake_at(self, time: float, link: SimulatedLink) -> None:
         """Have the body that waits look at the clock then."""
-        self._at(time, self._go_on, link)
+        self.at(time, self._go_on, link)
 
     def aside(self, work: Callable[[], None]) -> None:
         """See `Engine.aside`."""
@@ -376,11 +400,16 @@ class SimulatedEngine(Engine):
 
     # ------------------------------------------------------------------ time
 
-    def _at(self, time: float, event: Callable[..., None], *args: Any) -> None:
+    def at(self, time: float, event: Callable[..., None], *args: Any) -> None:
+        """Have something happen then."""
         heapq.heappush(self._events, (time, next(self._order), event, args))
 
-    def _delay(self) -> float:
-        return self.random.uniform(*self.faults.delay)
+    def delay(self, place: Place | None = None) -> float:
+        """How long a message to or from the node takes."""
+        seconds = self.random.uniform(*self.faults.delay)
+        if place is not None and place.model is not None:
+            seconds += place.model.delay_s * self.random.uniform(1, 2)
+        return seconds
 
     def _step(self) -> None:
         """Let the next event happen."""
@@ -429,14 +458,14 @@ class SimulatedEngine(Engine):
         message = self.compose(link)
         if message is None:
             return
-        link.to_executor = max(link.to_executor, self.now + self._delay())
-        self._at(link.to_executor, self._deliver, link, pickle.dumps(message, 5))
+        link.to_executor = max(link.to_executor, self.now + self.delay(link.place))
+        self.at(link.to_executor, self._deliver, link, pickle.dumps(message, 5))
         self._watch_silence(link)
 
     def _watch_silence(self, link: SimulatedLink) -> None:
         link.heard = self.now
         if len(link.executor.inflight) > 1:
-            self._at(self.now + STALL_S, self._look_after, link, self.now)
+            self.at(self.now + STALL_S, self._look_after, link, self.now)
 
     def _look_after(self, link: SimulatedLink, heard: float) -> None:
         if link.heard == heard and link.executor.alive:
@@ -459,13 +488,13 @@ class SimulatedEngine(Engine):
             return
         data = pickle.dumps(link.interpreter.next_report(), 5)
         self._post(link, data)
-        if self._chance(self.faults.duplicate):
-            later = link.to_master + self._delay() * self.random.choice((0, 1, 20))
-            self._at(later, self._arrive, link, data)
+        if self.chance(self.faults.duplicate):
+            later = link.to_master + self.delay(link.place) * self.random.choice((0, 1, 20))
+            self.at(later, self._arrive, link, data)
 
     def _post(self, link: SimulatedLink, data: bytes) -> None:
-        link.to_master = max(link.to_master, self.now + self._delay())
-        self._at(link.to_master, self._arrive, link, data)
+        link.to_master = max(link.to_master, self.now + self.delay(link.place))
+        self.at(link.to_master, self._arrive, link, data)
 
     def _arrive(self, link: SimulatedLink, data: bytes) -> None:
         """A report reaches the master."""
@@ -491,8 +520,8 @@ class SimulatedEngine(Engine):
         report = link.interpreter.report
         if not report.empty:
             self._post(link, pickle.dumps(report.snapshot(), 5))
-        link.answers = max(link.answers, self.now + self._delay())
-        self._at(link.answers, self._given_back, link, given)
+        link.answers = max(link.answers, self.now + self.delay(link.place))
+        self.at(link.answers, self._given_back, link, given)
 
     def _cancel(self, link: SimulatedLink, task_id: int) -> None:
         """The executor hears that a task is not wanted any more, whether it runs or has not begun."""
@@ -511,7 +540,8 @@ class SimulatedEngine(Engine):
         """A new executor is there at once."""
         number = self._next_number
         self._next_number += 1
-        store = Store(self.segments, f"x{number}")
+        place = None if self.cluster is None else self.cluster.places[node]
+        store = Store(self.segments if place is None else place.segments, f"x{number}")
         kind = Interpreter
         if self.checked:
             from taskflow.node.check import CheckedInterpreter
@@ -521,13 +551,18 @@ class SimulatedEngine(Engine):
             store, f"{self.run_dir}/scratch/x{number}", number=number, inline_limit=self.faults.inline_limit
         )
         executor = self.kernel.executor_joined(number, io=io, node=node)
-        self.links[number] = SimulatedLink(self, executor, interpreter)
+        link = self.links[number] = SimulatedLink(self, executor, interpreter, place)
+        if place is not None:
+            place.links.append(link)
+            if place.dead:
+                link.dead = link.cut = True  # nobody knows yet
 
-    def _chance(self, probability: float) -> bool:
+    def chance(self, probability: float) -> bool:
+        """Whether something of this probability happens."""
         return probability > 0 and self.random.random() < probability
 
     def _may_die(self, probability: float) -> bool:
-        return self.deaths < self.faults.max_deaths and self._chance(probability)
+        return self.deaths < self.faults.max_deaths and self.chance(probability)
 
     def _may_be_victim(self, task_id: int) -> bool:
         """Whether an executor may die while it runs the task: once only, unless ``fatal``."""
@@ -551,7 +586,7 @@ class SimulatedEngine(Engine):
     def _proceed(self, link: SimulatedLink) -> None:
         """What the executor does between two tasks."""
         while True:
-            if not link.queue or self._chance(0.5):
+            if not link.queue or self.chance(0.5):
                 self._accept(link)
             if not link.queue:
                 self._report(link)
@@ -563,7 +598,7 @@ class SimulatedEngine(Engine):
             if entry[0] in link.unwanted:
                 link.interpreter.report.skipped.append((entry[0], (0, 0)))
                 continue
-            if self._chance(0.3):
+            if self.chance(0.3):
                 self._report(link)
                 link.interpreter.tidy()
             self._begin(link, entry)
@@ -573,12 +608,14 @@ class SimulatedEngine(Engine):
         link.busy = True
         link.running = entry[0]
         duration = self.random.expovariate(1 / self.faults.task_s)
-        if self._chance(OUTLIERS):
+        if link.place is not None and link.place.model is not None:
+            duration /= link.place.model.speed
+        if self.chance(OUTLIERS):
             duration *= 10
         limit = link.interpreter.limits.get(entry[1], 0.0)
         if limit and duration > limit:
             error: BaseException = TimeOutError(f"the time of the task was over (time_out={limit:g})")
-            self._at(self.now + limit, self._interrupt, link, entry, self.now, error)
+            self.at(self.now + limit, self._interrupt, link, entry, self.now, error)
             return
         fate = ""
         if self._may_die(self.faults.death):
@@ -586,9 +623,11 @@ class SimulatedEngine(Engine):
             if fate == "during" and not self._may_be_victim(entry[0]):
                 fate = "after"
         if fate == "during":
-            self._at(self.now + duration * self.random.choice((0.0, 0.5)), self._die, link)
+            self.at(self.now + duration * self.random.choice((0.0, 0.5)), self._die, link)
         else:
-            self._at(self.now + duration, self._finish, link, entry, self.now, fate)
+            self.at(self.now + duration, self._finish, link, entry, self.now, fate)
+        if self.cluster is not None and link.place is not None:
+            self.cluster.may_die(link.place)
 
     def _interrupt(self, link: SimulatedLink, entry: tuple[Any, ...], start: float, error: BaseException) -> None:
         """The body of the running task ends with the error, which is not its own."""
@@ -623,18 +662,30 @@ class SimulatedEngine(Engine):
                 interpreter.run(*entry)
         link.strand = None
         if not link.dead and not self.closing:
+            self._check_found(link, task_id)
             self._end(link, entry, start, fate)
+
+    def _check_found(self, link: SimulatedLink, task_id: int) -> None:
+        """A task that was sent to a node has found its data there."""
+        failed = link.interpreter.report.failed
+        if self.cluster is None or not failed or failed[-1][0] != task_id:
+            return
+        task = link.executor.inflight.get(task_id)
+        error = decode_blob(failed[-1][1][0])
+        wanted = task is not None and not task.cancelled and task_id not in link.unwanted
+        if isinstance(error, FileNotFoundError) and wanted:
+            raise TaskflowError(f"{task} was sent to executor {link.executor.id}, where its data are not: {error}")
 
     @contextlib.contextmanager
     def _spoilt(self, interpreter: Interpreter, task_id: int, function_id: int) -> Iterator[None]:
         """Let the attempt fail, if that is its fate: before its body begins, or when it has done all its work."""
         function = interpreter.functions.get(function_id)
         before = self._failed_attempts.get(task_id, 0)
-        if function is None or before >= MAX_ATTEMPTS - 1 or not self._chance(self.faults.error):
+        if function is None or before >= MAX_ATTEMPTS - 1 or not self.chance(self.faults.error):
             yield
             return
         self._failed_attempts[task_id] = before + 1
-        begins = self._chance(0.7)
+        begins = self.chance(0.7)
 
         def spoilt(*args: Any, **kwargs: Any) -> Any:
             if begins:
@@ -660,7 +711,7 @@ class SimulatedEngine(Engine):
         cost = report.costs.setdefault(function_id, [0, 0.0])
         cost[0] += 1
         cost[1] += self.now - start
-        if fate == "told" or self._chance(0.4):
+        if fate == "told" or self.chance(0.4):
             self._report(link)
         if fate:
             self._die(link)
@@ -671,25 +722,33 @@ class SimulatedEngine(Engine):
         """The executor is gone; the master learns of it later, before or after what was on its way."""
         if link.dead:
             return
-        link.dead = True
+        self.end(link)
         self.deaths += 1
-        self._at(self.now + self.random.uniform(*self.faults.restart), self._replace, link.executor)
+        self.at(self.now + self.random.uniform(*self.faults.restart), self._replace, link)
+        known = self.now + self.delay(link.place)
+        if self.chance(self.faults.lost):
+            link.cut = True
+        elif not self.chance(self.faults.late):
+            known = max(known, link.to_master, link.answers)
+        self.at(known, self._bury, link)
+
+    @staticmethod
+    def end(link: SimulatedLink) -> None:
+        """The executor does nothing any more."""
+        link.dead = True
         strand, link.strand = link.strand, None
         if strand is not None and strand is not Strand.current():
             strand.cut()
-        known = self.now + self._delay()
-        if self._chance(self.faults.lost):
-            link.cut = True
-        elif not self._chance(self.faults.late):
-            known = max(known, link.to_master, link.answers)
-        self._at(known, self._bury, link)
 
-    def _replace(self, executor: Executor) -> None:
-        if not executor.resting:
-            self.start_executor(io=executor.io)
+    def _replace(self, link: SimulatedLink) -> None:
+        executor = link.executor
+        if not executor.resting and not (link.place is not None and link.place.dead):
+            self.start_executor(io=executor.io, node=executor.crew.number)
 
     def _bury(self, link: SimulatedLink) -> None:
         executor = link.executor
+        if executor.id not in self.links:
+            return  # its node has been lost meanwhile
         del self.links[executor.id]
         self.journal.write({
             "e": "executor", "t": self.now_us(), "x": executor.id, "pid": 0, "state": "died",
