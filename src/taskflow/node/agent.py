@@ -480,22 +480,14 @@ class Agent:
             for relay in self.relays.values():
                 with contextlib.suppress(OSError):
                     relay.handle.data.shutdown(socket.SHUT_WR)
-        elif what in ("kill", "cancelled"):
-            self._end_task(what, note)
+        elif what == "cancelled":
+            if note["executor"] in self.relays:  # else it has just ended
+                self.relays[note["executor"]].cancelled[note["task"]] = monotonic()
+                self.overdue.cancelled(note["task"])
         elif self.transfers is not None:
             self.transfers.handle(note)
         else:
             raise AgentError(f"the main program wrote what this agent does not understand: {what!r}")
-
-    def _end_task(self, what: str, note: dict[str, Any]) -> None:
-        relay = self.relays.get(note["executor"])
-        if relay is None:
-            return  # it has just ended
-        if what == "kill":
-            self._kill(relay, note["why"])
-        else:
-            relay.cancelled[note["task"]] = monotonic()
-            self.overdue.cancelled(note["task"])
 
     def _start_executor(self, number: int, cores: str) -> None:
         assert self.node is not None

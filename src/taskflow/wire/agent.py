@@ -10,7 +10,6 @@ A frame is a header (kind, number of an executor or 0, length) and so many bytes
 Notes, master to agent:
   welcome    time: seconds since the run began
   start      executor, cores: start one of that number, bound to these processor cores if any are named
-  kill       executor, why: end it with all it has started
   cancelled  executor, task: it has been told to end the task; it is killed if it does not heed that
   limits     some task function has a time-out: keep the time
   leave      have the executors tell what they have kept back; they end

@@ -59,6 +59,8 @@ class SecureStream:
         sent = self._give(frame)
         if sent < len(frame):
             self.unsent += memoryview(frame)[sent:]
+            if sent:  # TLS takes a record at a time
+                self.flush()
 
     def send_stream(self, kind: int, number: int, data: bytes) -> None:
         """Send a piece of an executor's stream, in as many frames as it takes."""
