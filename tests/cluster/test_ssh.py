@@ -162,6 +162,18 @@ def test_hashed_names_in_known_hosts_are_read(loopback_cluster, network, connect
     assert connect(network, setup_of("node1")).is_open
 
 
+def test_a_forked_child_lets_go_of_a_connection_and_the_parent_keeps_it(loopback_cluster, tmp_path, connect):
+    network = write_config(loopback_cluster, tmp_path / "config", "Host node2\n ProxyJump node1")
+    connection = connect(network, setup_of("node2"))
+    jump = connection._via.transport.sock
+    child = os.fork()
+    if child == 0:
+        connection.leave_to_parent()
+        os._exit(0 if jump.fileno() == -1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert output_of(connection, "echo still there") == "still there"
+
+
 # ---------------------------------------------------------------------- host keys
 
 

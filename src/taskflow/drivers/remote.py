@@ -582,6 +582,9 @@ class Nodes:
         self.door.leave_to_parent()
         for node in self.nodes.values():
             node.stream.socket.close()
+        for place in self.places:
+            if place.process is not None:
+                place.process.leave_to_parent()
 
 
 def _listen(address: str) -> socket.socket:

@@ -237,6 +237,10 @@ class RemoteProcess:
         """A port on the node whose connections lead to a port here. Raises SshError if that is forbidden there."""
         return self.connection.forward(port, host)
 
+    def leave_to_parent(self) -> None:
+        """In a forked child of the main program: let go of the connection, which is the parent's."""
+        self.connection.leave_to_parent()
+
     def close(self) -> None:
         """It is not wanted any more: the end of its input tells it so, and if it does not end, it is killed."""
         with self._lock:

@@ -29,6 +29,9 @@ class AgentProcess(Protocol):
     def close(self) -> None:
         """The agent is not wanted any more: it should be gone already, and is ended if it is not. Any thread."""
 
+    def leave_to_parent(self) -> None:
+        """In a forked child of the main program: close this process's copies of what leads to the agent."""
+
 
 class LocalAgentProcess:
     """An agent of this machine."""
@@ -61,6 +64,10 @@ class LocalAgentProcess:
         if code is None:
             return ""
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+
+    def leave_to_parent(self) -> None:
+        """See `AgentProcess`."""
+        self._input.close()
 
     def close(self, patience: float = 5.0) -> None:
         """See `AgentProcess`."""

@@ -181,8 +181,11 @@ class Connection:
             self._via.close()
 
     def leave_to_parent(self) -> None:
-        """In a forked child: let go of our copy without a word to the other side."""
-        self.transport.atfork()
+        """In a forked child: close this process's copy of the socket. No lock is taken: who held it is not here."""
+        if isinstance(self.transport.sock, socket.socket):
+            self.transport.sock.close()
+        if self._via is not None:
+            self._via.leave_to_parent()
 
 
 class Network:
