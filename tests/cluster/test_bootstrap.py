@@ -13,11 +13,12 @@ import textwrap
 import threading
 import time
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
 from taskflow.launch import bundle
-from taskflow.launch.agents import Errand, Failure, RemoteProcess, on_each, start
+from taskflow.launch.agents import Errand, Failure, RemoteProcess, on_each, start, version_problem
 from taskflow.launch.bundle import package_archive, program_archive, program_roots, unpack
 from taskflow.launch.ssh import Attempt, Network
 from taskflow.launch.ssh_config import SshError
@@ -261,8 +262,14 @@ def test_python_is_found_on_the_path_where_the_one_from_here_is_missing(begin, m
 
 
 def test_an_interpreter_that_is_too_old_is_named(begin, old_python):
-    with pytest.raises(SshError, match=rf"PythonInterpreter names {old_python}, which is {old_python} \(3\.9\.2\)"):
+    with pytest.raises(SshError, match=rf"PythonInterpreter names {old_python}, which is 3\.9\.2; name a"):
         begin(setup_of("node1", interpreter=old_python))
+
+
+def test_functions_cannot_travel_to_another_version_of_python():
+    other = SimpleNamespace(python="3.99.1", executable="/there/python")
+    assert version_problem(other).startswith("/there/python is Python 3.99.1, and the main program runs on ")
+    assert version_problem(SimpleNamespace(python=sys.version.split()[0], executable="/there/python")) == ""
 
 
 def test_an_interpreter_that_is_not_there_is_named(begin):

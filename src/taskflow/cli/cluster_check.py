@@ -202,7 +202,8 @@ class _Inspection:
             "mark": mark, "packages": self._names, "folders": _folders(setup), "working_dir": setup.working_dir,
             "home": home,
         }  # fmt: skip
-        errand = Errand("taskflow.launch.probe:main", json.dumps(wanted), (self._launcher.package(),), mark=mark)
+        archives = (self._launcher.package(),)
+        errand = Errand("taskflow.launch.probe:main", json.dumps(wanted), archives, title="cluster check", mark=mark)
         process = start(connection, setup, errand, attempt)
         try:
             attempt.stage = f"looking at what is on {connection.route.where}"

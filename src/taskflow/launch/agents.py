@@ -277,7 +277,8 @@ class Errand:
     """What is to run on a node: ``module:function`` called with a text, and the archives it needs.
 
     The word ``given`` in the text is replaced by the path of the program's archive. ``folders``: (what names it, path)
-    of each folder that has to be there. ``mark``: begins the lines that `RemoteProcess.message` is to give.
+    of each folder that has to be there. ``title``: is shown in lists of processes. ``mark``: begins the lines that
+    `RemoteProcess.message` is to give.
     """
 
     entry: str
@@ -285,6 +286,7 @@ class Errand:
     archives: tuple[Archive, ...]
     given: str = "given"
     folders: tuple[tuple[str, str], ...] = ()
+    title: str = ""
     mark: str = dataclasses.field(default_factory=lambda: f"taskflow-{secrets.token_hex(8)}")
 
 
@@ -294,7 +296,7 @@ def start(connection: Connection, setup: NodeSetup, errand: Errand, attempt: Att
     process = None
     try:
         attempt.stage = f"starting Python on {connection.route.where}"
-        process = RemoteProcess(connection, connection.run(command(setup, mark), attempt), mark)
+        process = RemoteProcess(connection, connection.run(command(setup, errand), attempt), mark)
         header = {
             "mark": mark, "archives": [{"kind": each.kind, "digest": each.digest} for each in errand.archives],
             "working_dir": setup.working_dir, "folders": errand.folders, "entry": errand.entry,
@@ -343,7 +345,8 @@ def _heard(process: RemoteProcess, setup: NodeSetup, attempt: Attempt) -> dict[s
         raise SshError(f"{where}: the EnvironmentScript {script} ended with exit code {detail}{wrote}")
     oldest = ".".join(map(str, OLDEST))
     if setup.interpreter:
-        state = f"is {detail}" if detail else "is not there, or may not be run"
+        version = detail.rpartition("(")[2].rstrip(")")
+        state = f"is {version}" if version else "is not there, or may not be run"
         raise SshError(
             f"{where}: PythonInterpreter names {setup.interpreter}, which {state}; name a Python {oldest} or newer of"
             f" that node"
@@ -367,11 +370,11 @@ def _bootstrap() -> bytes:
 # ---------------------------------------------------------------------- the command line
 
 
-def command(setup: NodeSetup, mark: str) -> str:
+def command(setup: NodeSetup, errand: Errand) -> str:
     """What the node's login shell, whichever it is, is given: one line, every word quoted."""
     shell = "bash" if setup.environment_script else "sh"
     locale = [f"{name}={value}" for name, value in sorted(os.environ.items()) if _is_locale(name)]
-    words = ["exec", "env", *locale, shell, "-c", _script(setup, mark)]
+    words = ["exec", "env", *locale, shell, "-c", _script(setup, errand)]
     return " ".join(shlex.quote(word) for word in words)
 
 
@@ -379,7 +382,8 @@ def _is_locale(name: str) -> bool:
     return name in ("LANG", "LANGUAGE") or name.startswith("LC_")
 
 
-def _script(setup: NodeSetup, mark: str) -> str:
+def _script(setup: NodeSetup, errand: Errand) -> str:
+    mark = errand.mark
     parts = ["old=$(command -v python3)"]
     if setup.environment_script:
         path = setup.environment_script
@@ -397,7 +401,7 @@ def _script(setup: NodeSetup, mark: str) -> str:
             value = ":".join(_there(folder) for folder in folders)
             parts.append(f"{variable}={value}${{{variable}:+:${variable}}}; export {variable}")
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    become = f"-c {shlex.quote(_LOADER)} taskflow {shlex.quote(setup.name)}"
+    become = f"-c {shlex.quote(_LOADER)} taskflow {shlex.quote(errand.title)}"
     # Functions of the main script travel as the bytecode of this version, so others come second.
     if setup.interpreter:
         candidates = [_there(setup.interpreter)]
@@ -411,7 +415,7 @@ def _script(setup: NodeSetup, mark: str) -> str:
         parts.append("first=")
     try_each = [
         'f=$(command -v "$p") || continue',
-        'v=$("$p" -ISc "import sys; print(sys.version.split()[0])" 2>/dev/null </dev/null) || v=',
+        'v=$("$p" -ESc "import sys; print(sys.version.split()[0])" 2>/dev/null </dev/null) || v=',
         f'case $v in {own}.*) exec "$p" {become};; 3.1[0-9].*|3.[2-9][0-9].*) [ -n "$spare" ] || spare=$p;; esac',
         'case $tried in *"$f "*) ;; *) tried="${tried:+$tried, }$f (${v:-does not work})";; esac',
     ]
@@ -520,7 +524,9 @@ class Launcher:
             cwd=_on_shared_disk(config.cwd, self._home_disks, dict(setup.disks)) or config.cwd,
             environment={name: value for name, value in config.environment.items() if name not in _OF_THE_SHELL},
         )  # fmt: skip
-        return Errand("taskflow.node.agent:main", config.pack().decode(), tuple(archives), given, tuple(folders))
+        title = f"agent of {setup.name} in run {config.run}"
+        text = config.pack().decode()
+        return Errand("taskflow.node.agent:main", text, tuple(archives), given, tuple(folders), title)
 
     def _program(self, roots: tuple[str, ...]) -> Archive:
         with self._lock:
