@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import tempfile
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskflow.model.cluster import ClusterOptions
-from taskflow.model.errors import TaskflowError, TaskflowWarning
+from taskflow.model.errors import ArgumentError, TaskflowError, TaskflowWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from taskflow.core.scheduling import Scheduler
     from taskflow.drivers.check import Check
     from taskflow.drivers.engine import Engine
     from taskflow.drivers.remote import Launcher, Machines
@@ -108,7 +110,24 @@ def make_machines(
         launch = SshLauncher(
             options.ssh_config, tunnel=options.tunnel, listen=options.listen, home_disks=cluster.home_disks, warn=_warn
         )
-    return Machines(run, cluster, options, launch)
+    return Machines(run, cluster, options, launch, _scheduler(cluster, options))
+
+
+def _scheduler(cluster: Cluster, options: ClusterOptions) -> Scheduler | None:
+    """What picks nodes; None: the usual. Raises ArgumentError and ClusterFileError."""
+    if not options.scheduler:
+        return None
+    from taskflow.core.scheduling import scheduler_named
+
+    scheduler = scheduler_named(options.scheduler)
+    if scheduler.plan is None:
+        return scheduler
+    from taskflow.cluster.plans import read_plan
+
+    if not options.plan:
+        raise ArgumentError("the scheduler predefined needs a plan: plan=FILE, or --scheduler-config-file=FILE")
+    plan = read_plan(options.plan, [node.name for node in cluster.members])
+    return dataclasses.replace(scheduler, plan={task: planned.nodes[0] for task, planned in plan.items()})
 
 
 def _warn(text: str) -> None:

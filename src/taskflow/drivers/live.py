@@ -188,13 +188,12 @@ class LiveEngine(Engine):
     # ------------------------------------------------------------------ other nodes
 
     def _prepare_nodes(self, machines: Machines) -> None:
-        from taskflow.core.scheduling import SCHEDULERS
         from taskflow.data.replicas import Ledger
         from taskflow.drivers.remote import Nodes
         from taskflow.drivers.transfers import Carrier
 
         self.kernel.home.node = machines.cluster.home
-        self.kernel.scatter(SCHEDULERS.get(machines.options.scheduler))
+        self.kernel.scatter(machines.scheduler)
         ledger = Ledger(self.store.directory, machines.cluster.home_disks)
         self.keep_books(ledger)
         self.nodes = Nodes(self, machines)

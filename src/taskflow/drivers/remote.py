@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskflow.core.placement import Executor
+    from taskflow.core.scheduling import Scheduler
     from taskflow.drivers.live import LiveEngine
     from taskflow.launch.process import AgentProcess
     from taskflow.model.cluster import Cluster, ClusterOptions, NodeSetup
@@ -47,12 +48,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Machines:
-    """What the engine has to know to use other machines. ``run``: the id of the run; ``launch`` starts agents."""
+    """What the engine has to know to use other machines.
+
+    ``run``: the id of the run; ``launch`` starts agents; ``scheduler`` picks the node of a task, None: the usual one.
+    """
 
     run: str
     cluster: Cluster
     options: ClusterOptions
     launch: Launcher
+    scheduler: Scheduler | None = None
 
 
 STALL_S = 0.005  #: as for executors at home, plus the way there and back
