@@ -13,11 +13,13 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import taskflow
 from taskflow import IO, compss_wait_on, task
+from taskflow.drivers.remote import Nodes
 from taskflow.model.cluster import ClusterOptions
 from taskflow.model.errors import ExecutorDiedError, NodeLostError, NoNodeError, TimeOutError
 from taskflow.node.agent import Relay
@@ -323,6 +325,14 @@ def test_tasks_of_a_killed_agent_run_elsewhere(agents, capfd):
     assert "node one" in capfd.readouterr().err
 
 
+def test_a_node_that_is_ready_when_the_run_is_over_is_left_alone():
+    nodes = object.__new__(Nodes)
+    nodes.engine = SimpleNamespace(closing=True)  # whose lock nobody holds any more
+    late = SimpleNamespace(place=SimpleNamespace(), ready=False)
+    nodes._ready(late, {"host": "late", "python": "3.11"})
+    assert not late.ready
+
+
 def test_a_node_that_comes_back_is_a_new_one(agents):
     agents.start(setup("one"), setup("two"))
     wait_until(lambda: len(nodes()) == 2)
@@ -505,6 +515,7 @@ def test_folders_may_be_kept(agents):
 MASTER = """
 import os, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from tests.cluster.agents import Agents, nodes, setup
 import taskflow
 

@@ -439,6 +439,19 @@ def test_a_plan_says_where_each_task_runs():
     assert [node_of(task) for task in tasks] == [2, 2, 1]
 
 
+def test_a_task_whose_planned_node_is_not_there_fails_when_no_more_come():
+    nodes = (Node("a", (Processor(1),)), Node("b", (Processor(1),)))
+    world = Cluster(1, 1, nodes=nodes, scheduler=Scheduler("plan", plan={1: "c", 2: "b"}))
+    _, result = world.call(returns=1)
+    other = world.call()
+    world.kernel.dispatch.expecting = False
+    world.kernel.dispatch.serve()
+    world.kernel.serve()
+    assert isinstance(result.current.value.error, NoNodeError)
+    assert "the plan says on c" in str(result.current.value.error)
+    assert node_of(other) == 2
+
+
 def test_a_plan_holds_for_tasks_that_read_what_is_being_made_elsewhere():
     nodes = (Node("a", (Processor(1),)), Node("b", (Processor(1),)))
     world = Cluster(1, 1, nodes=nodes, scheduler=Scheduler("plan", plan={1: "a", 2: "b"}))

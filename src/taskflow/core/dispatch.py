@@ -756,11 +756,26 @@ class Dispatch:
             if kind.queue and not any(crew.fits(kind.function) for crew in crews):
                 tasks, kind.queue = kind.queue, deque()
                 self._fail_all(tasks)
+            elif self.scheduler.plan is not None:
+                self._fail_unplannable(kind)
         if (self.ready or self.urgent) and not any(crew.size for crew in crews):
             tasks = deque([*self.urgent, *self.ready])
             self.ready.clear()
             self.urgent.clear()
             self._fail_all(tasks)
+
+    def _fail_unplannable(self, kind: Kind) -> None:
+        """Fail the tasks that a plan sends to nodes that are not there, or can never run them."""
+        for task in list(kind.queue):
+            planned = self.scheduler.node_for(task.id)
+            if planned is None or task.state != READY:
+                continue
+            if not any(crew.name == planned and crew.fits(task.function) for crew in self.kernel.crews.values()):
+                kind.queue.remove(task)
+                where = f"task {task.id} {task.function.name}, called at {task.location}"
+                why = f"the plan says on {planned}, which is not there or does not satisfy its constraints"
+                self.kernel.fail_anew(task, NoNodeError(f"{where}, cannot run: {why}"))
+                self._serve_soon()  # it was ahead of others
 
     def _fail_all(self, tasks: deque[Task]) -> None:
         left = sum(1 for crew in self.kernel.crews.values() if crew.size)

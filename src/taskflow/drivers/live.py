@@ -194,6 +194,8 @@ class LiveEngine(Engine):
 
         self.kernel.home.node = machines.cluster.home
         self.kernel.scatter(machines.scheduler)
+        if machines.scheduler is not None and machines.scheduler.plan is not None:
+            self.submit_plain = super().submit_plain  # type: ignore[method-assign]  # the fast lane knows no plan
         ledger = Ledger(self.store.directory, machines.cluster.home_disks)
         self.keep_books(ledger)
         self.nodes = Nodes(self, machines)

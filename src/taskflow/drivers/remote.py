@@ -406,7 +406,9 @@ class Nodes:
             self.engine.hear_node(node, note)
 
     def _ready(self, node: RemoteNode, facts: dict[str, Any]) -> None:
-        """The node's agent can start executors."""
+        """The node's agent can start executors. Called with the lock held, unless the run is over."""
+        if self.engine.closing:
+            return
         place = node.place
         node.facts = facts
         node.ready = True
