@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from taskflow.core.graph import DONE, FAILED, GONE, HELD, PENDING, SEGMENT, VALUE, Datum, Held, Task, Version
+from taskflow.core.graph import ASSIGNED, DONE, FAILED, GONE, HELD, PENDING, SEGMENT, VALUE, Datum, Held, Task, Version
 from taskflow.core.scheduling import SCHEDULERS, Scheduler, scheduler_named
 from taskflow.model.errors import ArgumentError, NodeLostError, NoNodeError, TransferError
 from taskflow.model.parameters import Direction
@@ -437,6 +437,18 @@ def test_a_plan_says_where_each_task_runs():
     world = Cluster(1, 1, nodes=nodes, scheduler=Scheduler("plan", plan={1: "b", 2: "b", 3: "a"}))
     tasks = [world.call() for _ in range(3)]
     assert [node_of(task) for task in tasks] == [2, 2, 1]
+
+
+def test_tasks_that_a_plan_gives_to_a_busy_node_stay_there_although_others_are_idle():
+    world = Cluster(home=1, scheduler=Scheduler("plan", plan=dict.fromkeys(range(1, 13), "a")))
+    tasks = [world.call() for _ in range(12)]
+    for number, name in enumerate("ab", start=1):
+        world.grow(number, 2, Node(name, (Processor(2),)))
+    while world.kernel.unfinished:
+        handed_out = [task for task in tasks if task.state == ASSIGNED]
+        assert {node_of(task) for task in handed_out} == {1}
+        world.done(handed_out[0])
+        world.kernel.serve()
 
 
 def test_a_task_whose_planned_node_is_not_there_fails_when_no_more_come():

@@ -418,8 +418,8 @@ class Dispatch:
                     self.give(task, crew)
             if not other.shelf:
                 self.shelved.pop(other.number, None)
-        if crew.vacancy() <= 0:
-            return
+        if crew.vacancy() <= 0 or self.scheduler.plan is not None:
+            return  # what a plan has given to others stays there
         for other in self._neighbours(crew):
             surrendered = other.surrender(crew, self._worth_moving)
             if surrendered is not None:
