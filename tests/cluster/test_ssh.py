@@ -235,6 +235,15 @@ def test_the_kind_of_key_that_is_known_is_asked_for(loopback_cluster, network, c
     assert connect(network, setup_of("node1")).is_open
 
 
+def test_a_known_key_of_a_kind_that_cannot_be_asked_for_raises_no_alarm(loopback_cluster, network):
+    loopback_cluster.write_known_hosts("node1")
+    with open(loopback_cluster.known_hosts, "a") as stream:
+        stream.write(known_host(("127.0.1.1",), loopback_cluster.port, "ssh-dss AAAAB3NzaC1kc3M="))
+    message = failure_of(network, setup_of("node1"))
+    assert "is not known" in message
+    assert "pretends" not in message
+
+
 def test_patterns_and_exceptions_of_known_hosts_are_heeded(tmp_path):
     key = make_key(tmp_path / "key", "some host")
     known = tmp_path / "known_hosts"

@@ -277,7 +277,9 @@ class Network:
         transport = None
         try:
             transport = _transport(sock, attempt)
-            known = known_keys(route.known_hosts, route.known_as)
+            # Keys of kinds that paramiko cannot ask for say nothing about the one that it gets.
+            kinds = {"ssh-rsa", *transport.get_security_options().key_types}
+            known = [entry for entry in known_keys(route.known_hosts, route.known_as) if entry.kind in kinds]
             plain = known_keys(route.known_hosts, route.key_name.lower()) if route.port != SSH_PORT else []
             _prefer(transport, [entry.kind for entry in known or plain])
             _negotiate(route, transport, attempt, proxy)
