@@ -232,8 +232,10 @@ class Nests:
             task.writes = versions
             for handle, version in zip(results, versions, strict=True):
                 data[handle] = Datum(version)
+        number = nest.link.executor.crew.number
+        away = number and any(directory is not None for _, directory, _ in marks)
         accesses: list[tuple[Datum, Direction]] = []
-        for name, directory, direction in marks:
+        for name, directory, direction in () if away else marks:
             if directory is None:
                 accesses.append((data[name], Direction(direction)))
                 continue
@@ -241,10 +243,9 @@ class Nests:
                 nest.paths.add(name)
             accesses.append((program.file_datum(name, directory=directory), Direction(direction)))
         try:
+            if away:
+                raise _elsewhere(nest.task)
             if self._engine.ledger is not None:
-                number = nest.link.executor.crew.number
-                if number and any(directory is not None for _, directory, _ in marks):
-                    raise _elsewhere(nest.task)
                 accesses = list(self._engine.with_arguments(task, accesses, number))
             self._kernel.submit(task, accesses)
         except (DeletedDataError, UnavailableError) as error:  # files: of objects the body knows it itself
@@ -369,6 +370,10 @@ class Nests:
         nest = link.nests[task_id]
         if isinstance(name, int):
             return nest.data[name].current
+        if name not in self._program.files:  # see `_elsewhere`
+            failed = Version(next(self._program.datum_ids))
+            failed.state, failed.value = FAILED, Failure(_elsewhere(nest.task), task_id)
+            return failed
         source: Version = self._program.files[name].current
         nest.paths.discard(name)
         self._program.release_path(name)
@@ -382,7 +387,11 @@ class Nests:
         if source.state == FILE and source.readers:
             # The file is about to have a new owner, who may move it.
             self._engine.when(ReadersLatch(source), lambda: self._take_over(version, source))
-        elif not self._kernel.take_over(version, source):
+        elif self._kernel.take_over(version, source):
+            return
+        elif self._engine.ledger is not None:  # it may have been made, and be on its way home
+            self._engine.when(Latch([source]), lambda: self._take_over(version, source))
+        else:
             source.add_waiter(Watch(lambda: self._take_over_later(version, source)))
 
     def _take_over_later(self, version: Version, source: Version) -> None:
