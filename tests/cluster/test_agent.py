@@ -224,6 +224,19 @@ def test_other_tasks_of_a_dead_executor_run_elsewhere(agents):
     assert compss_wait_on(results) == [i + 1 for i in range(20)]
 
 
+def test_executors_are_started_anew_when_what_starts_them_dies(agents):
+    agents.start()
+    compss_wait_on(add(1, 2))
+    results = [slow_add(i, 1, 0.05) for i in range(40)]
+    time.sleep(0.2)
+    zygote = next(pid for pid in children(agents.pid()) if os.getpgid(pid) == pid and children(pid))
+    below = children(zygote)
+    os.kill(zygote, signal.SIGKILL)
+    assert compss_wait_on(results) == [i + 1 for i in range(40)]
+    wait_until(lambda: not any(map(is_alive, below)))
+    assert len(nodes()) == 1
+
+
 @pytest.mark.parametrize("body", [sleep_too_long, sleep_deaf], ids=["python", "native"])
 def test_time_out_ends_a_task(agents, body):
     agents.start()

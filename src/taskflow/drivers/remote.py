@@ -194,7 +194,6 @@ class Nodes:
         self.changed = threading.Condition(engine.lock)
         self._next_number = 1
         self._next_beat = monotonic() + PING_S
-        self._threads: list[threading.Thread] = []
         self.keys = make_keys()
         listener = _listen(self.options.listen)
         self.door = Door(listener, server_context(self.keys), self.run, self._admit, self._enter, self._refused)
@@ -210,7 +209,6 @@ class Nodes:
         thread = threading.Thread(
             target=self._tend, args=(place,), name=f"taskflow-node-{place.setup.name}", daemon=True
         )
-        self._threads.append(thread)
         thread.start()
 
     def await_first(self) -> None:
@@ -544,8 +542,9 @@ class Nodes:
         for closer in closers:
             closer.start()
         deadline = monotonic() + END_S
-        for thread in (*closers, *self._threads):
-            thread.join(max(0.0, deadline - monotonic()))
+        for closer in closers:
+            closer.join(max(0.0, deadline - monotonic()))
+        # A node that is just being connected to is not waited for: an agent there finds its input at its end.
 
     def _wait_for(self, done: Callable[[RemoteNode], bool], seconds: float) -> None:
         """Read from all nodes, with nobody else doing so, until it is true of each of them or the time is over."""

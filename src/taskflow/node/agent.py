@@ -218,7 +218,6 @@ class Agent:
         os.environ.update(config.environment)
         self._zygote = Zygote()  # it starts while we connect
         self.node: LocalNode | None = None
-        self.hello_s = 0.0  # from our hello to the welcome
         self.stream: SecureStream | None = None
 
     # ------------------------------------------------------------------ the beginning
@@ -268,7 +267,6 @@ class Agent:
         hello = Hello(config.run, "control", config.node, config.token)
         problems: list[str] = []
         for address in config.addresses:
-            said = monotonic()
             try:
                 self.stream = SecureStream(connect(address, context, hello))
             except (OSError, TaskflowError) as error:
@@ -280,7 +278,6 @@ class Agent:
             heard = monotonic()
             # The master read its clock between our hello and now.
             self.settings["epoch"] = (said_at + heard) / 2 - float(welcome["time"])
-            self.hello_s = heard - said
             return
         raise AgentError(
             "it cannot reach the main program at "
@@ -374,7 +371,6 @@ class Agent:
             "files": self.folders.files,
             "segments": self.folders.segments,
             "data_port": self._data_port,
-            "hello_s": self.hello_s,
         }
 
     def _start_zygote(self, zygote: Zygote | None) -> None:
@@ -579,7 +575,8 @@ class Agent:
         self.log(f"the process that starts executors has ended; it wrote: {said}")
         self.handlers.pop(self.node.socket.fileno(), None)
         self.node.close(timeout=0.1)
-        for number in list(self.relays):
+        for number, relay in list(self.relays.items()):
+            self._kill(relay, "")
             problem = "ended with the process that had started it"
             self._enter_end(number, {"status": None, "max_rss_kb": 0, "problem": problem})
         # The zygote removes what is temporary when it ends.
