@@ -18,8 +18,8 @@ from tests.cluster.hosts.namespaces import MASTER, ROOT
 PROGRAMS = Path(__file__).parent / "programs"
 FOLDER = "/root/program"
 PATIENCE_S = 45.0
-#: What the package index of this machine has nothing to do with: the runtime under test is the one of this tree.
-ENVIRONMENT = {"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+#: The runtime under test is the one of this tree, and tells where it waits when it is ended by SIGABRT.
+ENVIRONMENT = {"PYTHONPATH": str(ROOT / "src"), "PYTHONFAULTHANDLER": "1"}
 _answers = {}
 
 
@@ -79,7 +79,7 @@ class Run:
         try:
             code = self.process.wait(patience)
         except subprocess.TimeoutExpired:
-            self.kill(signal.SIGQUIT)  # where does it wait?
+            self.kill(signal.SIGABRT)  # it writes where it waits
             time.sleep(0.2)
             self.kill()
             raise TimeoutError(f"it has not ended in {patience:g} s; {self}") from None
@@ -91,8 +91,8 @@ class Run:
         """Send a signal to the main program."""
         self._kill(self.process, number)
 
-    def __str__(self):
-        return f"it wrote:\n{self.output}\n--- errors:\n{self.errors}"
+    def __repr__(self):
+        return f"the run wrote:\n{self.output}\n--- errors:\n{self.errors}"
 
 
 class Runs:
@@ -107,14 +107,14 @@ class Runs:
         cluster.path(MASTER, FOLDER).mkdir()
 
     def describe(
-        self, nodes=None, *, units=2, processors=None, elements=None, settings=None, home=0, interpreter=sys.executable
+        self, nodes=None, *, units=2, processors=None, elements=None, settings=None, home="", interpreter=sys.executable
     ):
         """Write resources.xml and project.xml on the master; give the options that name them.
 
         Of nodes by their names: ``processors``: their Processor elements, in place of ``units`` computing units;
-        ``elements``, ``settings``: more XML in resources.xml and project.xml. ``home``: computing units of the master.
+        ``elements``, ``settings``: more XML in resources.xml and project.xml. ``home``: the master's own elements.
         """
-        resources, project = "", f"<MasterNode>{_processor(home) if home else ''}</MasterNode>"
+        resources, project = "", f"<MasterNode>{home}</MasterNode>"
         for node in self.cluster.nodes if nodes is None else nodes:
             processor = (processors or {}).get(node, _processor(units))
             resources += f'<ComputeNode Name="{node}">{processor}{(elements or {}).get(node, "")}</ComputeNode>'
@@ -141,6 +141,10 @@ class Runs:
         self.running.append(run)
         return run
 
+    def processes(self, name):
+        """What runs have started on a host. A session of its SSH server is not ours: it may wait for a dead peer."""
+        return [process for process in self.cluster.processes_of(name) if not process.name().startswith("sshd")]
+
     def agents(self, node):
         """Processes of the agents on a node: what SSH servers have started."""
         processes = self.cluster.processes_of(node)
@@ -157,7 +161,7 @@ class Runs:
         names = hosts or [name for name, host in self.cluster.hosts.items() if host.process is not None]
         left = []
         for name in names:
-            left += [f"{name}: process {_words(process)}" for process in self.cluster.processes_of(name)]
+            left += [f"{name}: process {_words(process)}" for process in self.processes(name)]
             for folder, pattern in (("/dev/shm", "taskflow-*"), ("/tmp", "taskflow-*/*")):
                 root = self.cluster.path(name, folder)
                 left += [f"{name}: {folder}/{path.relative_to(root)}" for path in root.glob(pattern)]

@@ -471,6 +471,25 @@ def test_nobody_there(nodes):
     assert f"home (127.0.0.1:{port}) cannot be reached (Connection refused)" in note["why"]
 
 
+def test_a_node_that_does_not_answer_is_not_tried_again_at_once(monkeypatch):
+    dialled = []
+
+    def dial(address):
+        dialled.append(address)
+        raise TimeoutError("timed out")
+
+    pool = connections.Pool(dial)
+    for _ in range(3):
+        with pytest.raises(connections.UnreachableError, match=r"node 2 \(host:1\) cannot be reached \(timed out\)"):
+            pool.take(("host", 1, 2))
+    assert len(dialled) == 1
+    monkeypatch.setattr(connections, "monotonic", lambda: time.monotonic() + connections.AVOID_S)
+    for address in [("host", 1, 2), ("host", 1, 0), ("host", 1, 0)]:  # 0 is home, and there is no other way to it
+        with pytest.raises(connections.BrokenConnectionError):
+            pool.take(address)
+    assert len(dialled) == 4
+
+
 def test_another_run_is_not_let_in(nodes):
     home, near = nodes
     write(f"{home.segments}/x", b"x")

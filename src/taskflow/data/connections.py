@@ -24,6 +24,7 @@ Address = tuple[str, int, int]
 SILENCE_S = 20.0  #: whoever says and takes nothing for so long is given up
 IDLE_S = 120.0  #: a connection that nobody has used for so long is closed by the side that serves
 KEEP_S = 60.0  #: and by the side that has opened it after so long
+AVOID_S = 10.0  #: a node that did not answer is not tried again for so long: there may be no way to it
 _HEADER = struct.Struct("<I")
 _DATA = 1 << 31
 _MESSAGE_BYTES = 1 << 20  #: a longer message means that the stream is damaged
@@ -33,6 +34,10 @@ CHUNK_BYTES = (1 << 18) - _HEADER.size
 
 class BrokenConnectionError(Exception):
     """The connection cannot be used any more: the other side has gone, is silent, or says what makes no sense."""
+
+
+class UnreachableError(BrokenConnectionError):
+    """No answer came from the other side, and none will come soon: another way has to be found."""
 
 
 class Connection:
@@ -151,11 +156,12 @@ class Pool:
         self._silence_s = silence_s
         self._lock = threading.Lock()
         self._idle: dict[Address, list[Connection]] = {}
+        self._silent: dict[Address, tuple[float, str]] = {}  # until when it is not tried again, and why
 
     def take(self, address: Address) -> tuple[Connection, bool]:
         """A connection, and whether it has been used before: then it may turn out to be closed.
 
-        Raises BrokenConnectionError if there is none to be had.
+        Raises BrokenConnectionError if there is none to be had, UnreachableError if the other side says nothing.
         """
         with self._lock:
             idle = self._idle.get(address, [])
@@ -164,11 +170,19 @@ class Pool:
                 if monotonic() - connection.used < KEEP_S:
                     return connection, True
                 connection.close()
+            until, why = self._silent.get(address, (0.0, ""))
+        if monotonic() < until:
+            raise UnreachableError(why)
         try:
             return Connection(self._connect(address), place(address), self._silence_s), False
         except Exception as error:
             text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise BrokenConnectionError(f"{place(address)} cannot be reached ({text})") from error
+            why = f"{place(address)} cannot be reached ({text})"
+            if isinstance(error, TimeoutError) and address[2]:  # there is no other way than to home
+                with self._lock:
+                    self._silent[address] = (monotonic() + AVOID_S, why)
+                raise UnreachableError(why) from error
+            raise BrokenConnectionError(why) from error
 
     def give_back(self, address: Address, connection: Connection) -> None:
         """The connection is in order, and nobody waits for anything on it."""

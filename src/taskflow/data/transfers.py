@@ -30,7 +30,15 @@ import threading
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from taskflow.data.connections import SILENCE_S, Address, BrokenConnectionError, Connection, Pool, place
+from taskflow.data.connections import (
+    SILENCE_S,
+    Address,
+    BrokenConnectionError,
+    Connection,
+    Pool,
+    UnreachableError,
+    place,
+)
 from taskflow.data.receiving import PART_BYTES, DeclinedError, Reception, no_refusal
 from taskflow.data.sending import answer
 from taskflow.data.shares import DIRECTORY_ITEM, Item, RefusedError, Shares
@@ -275,6 +283,8 @@ class _Transfer:
                 sleep(PAUSE_S)
             try:
                 self._once(work)
+            except UnreachableError:
+                raise  # the master knows other ways, if there are any
             except BrokenConnectionError:
                 self._check_wanted()
                 if attempt == ATTEMPTS - 1:

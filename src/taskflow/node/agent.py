@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 HIGH_BYTES = 8 << 20  #: so much unsent for the master, and executors are not read any more
 LOW_BYTES = 1 << 20  #: and so little, and they are again
+ANSWER_S = 5.0  #: another node that has not answered for so long cannot be reached: data take another way
 LEAVE_S = 2.0  #: longest that executors have to tell what they have kept back
 _SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
@@ -350,7 +351,8 @@ class Agent:
         def dial(address: tuple[str, int, int]) -> ssl.SSLSocket:
             host, port, number = address
             where = (host or self.master[0], port or self.master[1])
-            return connect(where, context, Hello(config.run, "data", config.node, token_for(number)))
+            hello = Hello(config.run, "data", config.node, token_for(number))
+            return connect(where, context, hello, ANSWER_S if number else HANDSHAKE_S)
 
         return NodeTransfers(server, Mover(shares, dial, self.report, f"n{config.node}")), server.port
 

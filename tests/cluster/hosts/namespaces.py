@@ -271,12 +271,17 @@ class NamespaceCluster:
 
     def fill(self, name, folder, *, leave=0):
         """Fill the disk that a folder of a host is on, but for so many bytes; give the file that does it."""
-        root = self.path(name, folder)
-        space = os.statvfs(root)
-        path = root / "filler"
+        path = self.path(name, folder) / "filler"
         with open(path, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(space.f_bavail * space.f_frsize - leave, 1))
-        return path
+            size = 0
+            while True:  # whoever writes there meanwhile makes the room smaller than it was said to be
+                space = os.statvfs(path)
+                more = (space.f_bavail * space.f_frsize - leave) // 2 & -4096
+                if more <= 0:
+                    return path
+                with contextlib.suppress(OSError):
+                    os.posix_fallocate(file.fileno(), size, more)
+                    size += more
 
     def change_host_key(self, name):
         """Start a host's SSH server with another key than the one that is known of it, from its next boot on."""

@@ -1,5 +1,7 @@
 """200 tasks: eight chains of arrays and eight of files, whose data the main program wants at the end only.
 
+Now and then a chain reads what its neighbour has, so that data have to be moved.
+
 chains.py [SECONDS A TASK TAKES]. The line "under way" is printed in the middle, so that something can happen then.
 """
 
@@ -40,6 +42,12 @@ def change(array, addend):
 
 
 @task(returns=1)
+def mix(array, other):
+    time.sleep(PAUSE)
+    return (array + other) % PRIME
+
+
+@task(returns=1)
 def digest(array):
     return int(array.sum()) % PRIME
 
@@ -60,6 +68,13 @@ def extend(file, line):
         text.write(f"{line} {known}\n")
 
 
+@task(file=FILE_INOUT, other=FILE_IN)
+def join(file, other):
+    time.sleep(PAUSE)
+    with open(file, "a") as text, open(other) as more:
+        text.write(more.readlines()[-1])
+
+
 @task(file=FILE_IN, returns=1)
 def lines(file):
     with open(file) as text:
@@ -73,15 +88,19 @@ def main():
         begin(file, number)
     early = []
     for number in range(1, STEPS + 1):
-        for chain in range(CHAINS):
-            if number % 3:
-                arrays[chain] = step(arrays[chain], number + chain + 2)
-            else:
-                change(arrays[chain], number)
+        if number % 5 == 0:
+            arrays = [mix(array, arrays[chain - 1]) for chain, array in enumerate(arrays)]
+        elif number % 3:
+            arrays = [step(array, number + chain) for chain, array in enumerate(arrays, 2)]
+        else:
+            for array in arrays:
+                change(array, number)
         if number == STEPS // 3:
             early = [digest(array) for array in arrays]
-        if number <= LINES:
-            for file in files:
+        for chain, file in enumerate(files if number <= LINES else ()):
+            if number == 4:
+                join(file, files[chain - 1])
+            else:
                 extend(file, number)
     counts = [lines(file) for file in files]
     digests = [digest(array) for array in arrays]
