@@ -522,7 +522,7 @@ class Nodes:
     def take_leave(self) -> None:
         """Let the executors tell what they have kept back. The keeper has stopped. Without the lock."""
         self.tell_all("leave")
-        self._wait_for(lambda node: node.left, LEAVE_S)
+        self._wait_for(lambda node: node.left or not node.ready, LEAVE_S)
 
     def close(self) -> None:
         """End all agents, and return when they are gone. The keeper has stopped. Without the lock."""
@@ -550,7 +550,8 @@ class Nodes:
         """Read from all nodes, with nobody else doing so, until it is true of each of them or the time is over."""
         deadline = monotonic() + seconds
         poller = select.poll()
-        waiting = {node.stream.fileno(): node for node in self.nodes.values() if not node.stream.ended}
+        nodes = [node for node in self.nodes.values() if not (node.stream.ended or done(node))]
+        waiting = {node.stream.fileno(): node for node in nodes}
         for file in waiting:
             poller.register(file, select.POLLIN)
         while waiting and (left := deadline - monotonic()) > 0:
@@ -573,7 +574,9 @@ class Nodes:
                     if type(message) is tuple and message[9]:
                         self.engine.journal.write_raw(message[9])
             elif kind == NOTE:
-                self._hear(node, read_note(data))
+                note = read_note(data)
+                if note["note"] in {"left", "gone"}:  # nothing else counts any more: not even that it is ready
+                    self._hear(node, note)
 
     def kill(self) -> None:
         """Hang up, without any lock: agents end when they see that. For a signal's handler."""

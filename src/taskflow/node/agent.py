@@ -317,6 +317,7 @@ class Agent:
             "segments": folders.segments,
             "scratch": folders.scratch,
             "temporary": folders.temporary(keep=config.keep),
+            "run_folder": folders.run,
             "path": [*first, *(os.path.abspath(entry or ".") for entry in sys.path if entry not in first)],
             "argv": config.argv,
             "cwd": config.cwd if os.path.isdir(config.cwd) else folders.scratch,

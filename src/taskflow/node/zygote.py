@@ -79,10 +79,17 @@ def main(control_file: int) -> None:
     for process in children:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process, 0)
-    # Usually the master or the agent does this; but it may have been killed, or left with os._exit().
+    _remove_folders(settings)
+    os._exit(0)
+
+
+def _remove_folders(settings: dict[str, Any]) -> None:
+    """Usually the master or the agent does this; but it may have been killed, or left with os._exit()."""
     for folder in settings.get("temporary", ()):
         shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)
+    if "run_folder" in settings:
+        with contextlib.suppress(OSError):  # other nodes of the run may have theirs in it
+            os.rmdir(settings["run_folder"])
 
 
 def _close(files: list[int] | None) -> None:
