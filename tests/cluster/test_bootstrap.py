@@ -452,6 +452,16 @@ def test_an_archive_is_unpacked_with_modes_and_modules_can_be_imported_from_it(p
     assert done.stdout.strip() == str(tmp_path / "app" / "0" / "space" / "mod.py")
 
 
+def test_of_a_home_folder_only_modules_and_packages_travel(program, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(program))
+    (program / "projects" / "one").mkdir(parents=True)
+    (program / "projects" / "one" / "main.py").write_text("another program")
+    assert names_in(program_archive([str(program)]), tmp_path) == [
+        "0/helper.py", "0/main.py", "0/pack/__init__.py", "0/pack/data/table.csv", "0/pack/deep/inner.py",
+        "0/pack/more-data/c.txt", "0/pack/run.sh",
+    ]  # fmt: skip
+
+
 def test_a_changed_module_changes_the_hash(program):
     before = program_archive([str(program)]).digest
     assert program_archive([str(program)]).digest == before
@@ -459,13 +469,16 @@ def test_a_changed_module_changes_the_hash(program):
     assert program_archive([str(program)]).digest != before
 
 
-def test_what_a_limit_cuts_off_is_told(program, monkeypatch):
+def test_what_a_limit_cuts_off_is_told(program, tmp_path, monkeypatch):
     (program / "pack" / "large.bin").write_bytes(bytes(bundle.DATA_BYTES + 1))
     (told,) = program_archive([str(program)]).left_out
     assert told.startswith(f"too large to be sent to nodes with the program's modules: {program}/pack/large.bin (1 MiB")
     assert "AppDir" in told
     monkeypatch.setattr(bundle, "TOTAL_FILES", 3)
-    assert "the program's modules are more than 3 files" in program_archive([str(program)]).left_out[1]
+    archive = program_archive([str(program)])
+    assert "the program's modules are more than 3 files" in archive.left_out[1]
+    # What lies near the script comes first.
+    assert names_in(archive, tmp_path) == ["0/helper.py", "0/main.py", "0/pack/__init__.py"]
     monkeypatch.setattr(bundle, "TOTAL_LOOKED_AT", 5)
     assert "was given up in" in program_archive([str(program)]).left_out[-1]
 

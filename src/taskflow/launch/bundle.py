@@ -2,7 +2,8 @@
 
 Of each root (a folder on the path that belongs to neither an interpreter nor an installation: usually that of the
 script) travel: Python modules, and the other files of packages. Folders that no import can lead to do not travel: names
-that are no identifiers (so all hidden ones), virtual environments, ``__pycache__``, ``node_modules``.
+that are no identifiers (so all hidden ones), virtual environments, ``__pycache__``, ``node_modules``. Of a home folder,
+a temporary folder and / only modules and packages travel, not folders of other things with modules somewhere in them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import hashlib
 import io
 import os
 import sysconfig
+import tempfile
 import threading
 import zipfile
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
 MODULE_BYTES = 4 << 20  #: a Python file is not longer
 LIBRARY_BYTES = 32 << 20  #: a module in machine code is not
 DATA_BYTES = 1 << 20  #: another file of a package is not
-TOTAL_BYTES = 64 << 20  #: all files together are not
-TOTAL_FILES = 10_000  #: there are not more files
-TOTAL_LOOKED_AT = 100_000  #: a root that is somebody's home folder must not be searched for minutes
+TOTAL_BYTES = 32 << 20  #: all files together are not
+TOTAL_FILES = 5_000  #: there are not more files
+TOTAL_LOOKED_AT = 50_000  #: a root that is somebody's home folder must not be searched for minutes
 _SKIPPED = frozenset({"__pycache__", "node_modules", "venv"})
 _DATE = (1980, 1, 1, 0, 0, 0)  #: the same content is to give the same archive
 
@@ -109,7 +112,7 @@ def program_archive(roots: Sequence[str]) -> Archive:
 
 
 class _Collection:
-    """Files of the program on their way into an archive, as far as the limits allow."""
+    """Files of the program on their way into an archive, as far as the limits allow: first those near the top."""
 
     def __init__(self) -> None:
         self.files: list[tuple[str, str]] = []
@@ -117,56 +120,69 @@ class _Collection:
         self._bytes = 0
         self._looked_at = 0
         self._seen: set[str] = set()
+        self._data: list[tuple[str, str, int]] = []  # they come after all modules: without these, nothing works
         self._too_large: list[str] = []
         self._beyond: list[str] = []
         self._given_up = ""
 
     def search(self, top: str, name: str, nested: set[str]) -> None:
         """Add what belongs to a root. ``nested``: roots inside of it, which are searched wherever they lie."""
-        self._search(top, name, is_package=False)
-        for root in sorted(nested):
-            if _is_in(root, os.path.realpath(top)) and root not in self._seen:
-                self._search(root, f"{name}/{os.path.relpath(root, os.path.realpath(top))}", is_package=False)
+        real = os.path.realpath(top)
+        inner = sorted(root for root in nested if _is_in(root, real))
+        self._search(top, name)
+        for root in inner:
+            self._search(root, f"{name}/{os.path.relpath(root, real)}")
+        for entry in self._data:
+            self.add(*entry)
+        self._data.clear()
 
-    def _search(self, folder: str, name: str, *, is_package: bool) -> None:
-        real = os.path.realpath(folder)
-        if real in self._seen or real == self._own or self._given_up:
-            return  # links may lead in circles
-        self._seen.add(real)
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            self._beyond.append(f"{folder} ({error.strerror})")
-            return
-        names = {entry.name for entry in entries}
-        is_package = is_package or "__init__.py" in names
-        for entry in entries:
-            if _is_odd(entry.name):
+    def _search(self, top: str, name: str) -> None:
+        """Look into a folder and those below it, level by level."""
+        shared = os.path.realpath(top) in _places_of_everything()
+        queue = deque([(top, name, False)])
+        while queue:
+            folder, name, is_package = queue.popleft()
+            real = os.path.realpath(folder)
+            if real in self._seen or real == self._own:
+                continue  # links may lead in circles
+            self._seen.add(real)
+            try:
+                with os.scandir(folder) as found:
+                    entries = sorted((entry for entry in found if _is_text(entry.name)), key=lambda entry: entry.name)
+            except FileNotFoundError:
+                continue  # it was there a moment ago
+            except OSError as error:
+                self._beyond.append(f"{folder} ({error.strerror})")
                 continue
-            self._looked_at += 1
+            self._looked_at += len(entries)
             if self._looked_at > TOTAL_LOOKED_AT:
                 self._given_up = folder
                 return
-            if entry.is_dir():
-                inner = entry.name
-                if (inner.isidentifier() or is_package) and not self._is_skipped(entry):
-                    self._search(entry.path, f"{name}/{inner}", is_package=is_package)
-            elif entry.is_file():
-                limit = _limit(entry.name, is_package=is_package)
-                if limit:
-                    self.add(f"{name}/{entry.name}", entry.path, limit)
+            is_package = is_package or any(entry.name == "__init__.py" for entry in entries)
+            for entry in entries:
+                inside = f"{name}/{entry.name}"
+                if entry.is_dir():
+                    if (is_package or entry.name.isidentifier()) and not _is_skipped(
+                        entry, packages_only=shared and not is_package
+                    ):
+                        queue.append((entry.path, inside, is_package))
+                elif entry.is_file():
+                    self._consider(entry, inside, is_package=is_package)
 
-    @staticmethod
-    def _is_skipped(entry: os.DirEntry[str]) -> bool:
-        return (
-            entry.name in _SKIPPED
-            or entry.name.startswith(".")
-            or os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
-        )
+    def _consider(self, entry: os.DirEntry[str], inside: str, *, is_package: bool) -> None:
+        if entry.name.endswith(".py"):
+            self.add(inside, entry.path, MODULE_BYTES)
+        elif entry.name.endswith(".so"):
+            self.add(inside, entry.path, LIBRARY_BYTES)
+        elif is_package and not entry.name.startswith(".") and not entry.name.endswith((".pyc", "~")):
+            self._data.append((inside, entry.path, DATA_BYTES))
 
     def add(self, name: str, path: str, limit: int) -> None:
         """Add a file, unless it is too large or there are too many."""
-        size = os.stat(path).st_size
+        try:
+            size = os.stat(path).st_size
+        except FileNotFoundError:
+            return  # it was there a moment ago
         if not os.access(path, os.R_OK):
             self._beyond.append(f"{path} (must not be read)")
         elif size > limit:
@@ -194,24 +210,28 @@ class _Collection:
             )
 
 
-def _is_odd(name: str) -> bool:
-    """Whether a name is no text; no import can lead there."""
+def _places_of_everything() -> set[str]:
+    """Folders that hold much besides a program: of these, only modules and packages are of interest."""
+    return {"/", os.path.realpath(os.path.expanduser("~")), os.path.realpath(tempfile.gettempdir())}
+
+
+def _is_skipped(entry: os.DirEntry[str], *, packages_only: bool) -> bool:
+    """Whether a folder holds nothing that is imported from where it lies."""
+    return (
+        entry.name in _SKIPPED
+        or entry.name.startswith(".")
+        or os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
+        or (packages_only and not os.path.exists(os.path.join(entry.path, "__init__.py")))
+    )
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written down; if not, no import can lead there."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _limit(name: str, *, is_package: bool) -> int:
-    """How long a file may be to travel; 0: it does not."""
-    if name.endswith(".py"):
-        return MODULE_BYTES
-    if name.startswith(".") or name.endswith((".pyc", ".pyo", "~")):
-        return 0
-    if name.endswith((".so", ".pyd")):
-        return LIBRARY_BYTES
-    return DATA_BYTES if is_package else 0
+        return False
+    return True
 
 
 def _some(names: list[str]) -> str:

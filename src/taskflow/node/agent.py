@@ -228,6 +228,7 @@ class Agent:
         code = 0
         try:
             self._watch_signals()
+            self._make_folders()
             self._meet_master()
             self._settle_in()
             self._serve()
@@ -303,13 +304,10 @@ class Agent:
         raise AgentError(f"the main program did not answer within {HANDSHAKE_S:g} seconds")
 
     def _settle_in(self) -> None:
-        """Make the folders, have the zygote prepare itself, tell the master what there is."""
+        """Have the zygote prepare itself, tell the master what there is."""
         assert self.stream is not None
-        config = self.config
-        self.folders = folders = Folders(config)
-        self._log = os.open(f"{folders.top}/agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        if config.program:
-            self._unpack_program(config.program, f"{folders.top}/app")
+        assert self.folders is not None
+        config, folders = self.config, self.folders
         wanted = [os.path.join(folders.top, os.path.expanduser(entry)) for entry in config.path]
         first = [entry for entry in wanted if os.path.exists(entry)]
         self.settings.update({
@@ -331,14 +329,17 @@ class Agent:
         self.log(f"agent of node {config.name} of run {config.run}, process {os.getpid()}, is ready")
         self._next_beat = monotonic() + PING_S
 
-    @staticmethod
-    def _unpack_program(archive: str, folder: str) -> None:
-        from taskflow.launch.bundle import unpack
+    def _make_folders(self) -> None:
+        """Make the folders, and unpack the program: before the master expects us to answer."""
+        self.folders = folders = Folders(self.config)
+        self._log = os.open(f"{folders.top}/agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        if self.config.program:
+            from taskflow.launch.bundle import unpack
 
-        try:
-            unpack(archive, folder)
-        except OSError as error:
-            raise AgentError(f"the modules of the program cannot be unpacked in {folder}: {error}") from error
+            try:
+                unpack(self.config.program, f"{folders.top}/app")
+            except OSError as error:
+                raise AgentError(f"the modules of the program cannot be unpacked in {folders.top}: {error}") from error
 
     def _prepare_transfers(self, folders: Folders) -> tuple[Transfers, int]:
         """What moves data to this node and from it, and the port at which others get them."""
