@@ -490,7 +490,8 @@ class Nodes:
     @staticmethod
     def _certificate(node: RemoteNode, why: str) -> str:
         """What is known of a node's end."""
-        lines = [f"node {node.name} ({node.facts.get('host', node.place.setup.host)}) is lost: {why}"]
+        host = node.facts["host"]
+        lines = [f"node {node.name}{'' if host == node.name else f' ({host})'} is lost: {why}"]
         if node.last_words:
             lines.append(f"  the last words of its agent: {node.last_words}")
         process = node.place.process
