@@ -380,6 +380,31 @@ def test_files_on_a_shared_disk_are_not_copied(agents, tmp_path):
     assert len(moves()) == 1
 
 
+def test_tasks_run_where_their_large_files_are(agents, tmp_path):
+    agents.start(setup("near", 2), setup("far", 2))
+    wait_until(lambda: len(nodes()) == 2)
+
+    @task(path=FILE_OUT)
+    def make_file(path):
+        time.sleep(0.05)
+        with open(path, "wb") as file:
+            file.truncate(256 << 20)
+
+    @task(path=FILE_IN, returns=1)
+    def size(path):
+        time.sleep(0.05)
+        return os.path.getsize(path)
+
+    paths = [str(tmp_path / f"large-{number}") for number in range(6)]
+    for path in paths:
+        make_file(path)
+    compss_barrier()
+    assert compss_wait_on([size(path) for path in paths]) == [256 << 20] * 6
+    assert len(moves()) <= 1
+    for path in paths:
+        compss_delete_file(path)
+
+
 def test_a_broadcast_leaves_home_a_limited_number_of_times(agents):
     agents.start(*(setup(f"n{number}", 1) for number in range(4)))
     wait_until(lambda: len(nodes()) == 4)

@@ -94,8 +94,8 @@ def test_the_users_own_file_stays(ledger, tmp_path):
 
 
 def test_a_made_file_comes_home_and_goes_with_its_handle(ledger, tmp_path):
-    made = ledger.made("/w/n2/files/1/out", 2, directory=False)
-    assert (made.at(0), made.nbytes, made.kind, made.base_name) == (False, 0, "file", "out")
+    made = ledger.made("/w/n2/files/1/out", 2, directory=False, nbytes=3)
+    assert (made.at(0), made.nbytes, made.kind, made.base_name) == (False, 3, "file", "out")
     home = f"{tmp_path}/files/1/out"
     made.put_at(0, home)
     assert not made.at(0)

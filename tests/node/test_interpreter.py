@@ -338,7 +338,7 @@ def test_output_file(executor, tmp_path):
         assert not os.path.exists(path)
         append(path)
 
-    assert run(executor, write, (0, (N_PATH, P_OUT, None, target, False, True)), returns=0) == [(FILE, target)]
+    assert run(executor, write, (0, (N_PATH, P_OUT, None, target, False, True)), returns=0) == [(FILE, (target, 1))]
     assert read(target) == "+"
     with pytest.raises(MissingOutputError, match="without making the output 'other'"):
         run(
@@ -354,7 +354,7 @@ def test_updated_file_begins_as_a_copy(executor, source, tmp_path):
     target = str(tmp_path / "d1v2" / "source")
     for attempt in (1, 2):  # a second attempt begins anew
         outputs = run(executor, append, (0, (N_PATH, P_INOUT, source, target, False, True)), returns=0, task_id=attempt)
-        assert outputs == [(FILE, target)]
+        assert outputs == [(FILE, (target, 5))]
         assert read(target) == "text+"
     assert read(source) == "text"
 

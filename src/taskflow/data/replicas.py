@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from taskflow.data.store import Descriptor
 
 HOME = 0
+DIRECTORY_BYTES = 1 << 20  #: what a directory is reckoned with while nobody has counted
 
 #: (name of a shared disk, where it is mounted), of one node.
 Disks = tuple[tuple[str, str], ...]
@@ -156,8 +157,10 @@ class _Paths:
 
     @property
     def nbytes(self) -> int:
-        """Its size, as far as it is known: 0 for a directory or a file of another node that was never moved."""
-        if not self._nbytes and HOME in self.places and not self.directory:
+        """Its size in bytes; a guess for a directory that was never moved."""
+        if self.directory:
+            return self._nbytes or DIRECTORY_BYTES
+        if not self._nbytes and HOME in self.places:
             try:
                 self._nbytes = os.path.getsize(self.paths[HOME])
             except OSError:
@@ -189,7 +192,8 @@ class _Paths:
     def put_at(self, number: int, path: str, nbytes: int = 0) -> None:
         """A copy is about to be made on the node, at the path."""
         self.paths[number] = path
-        self._nbytes = self._nbytes or nbytes
+        if nbytes:
+            self._nbytes = nbytes
 
     def _drop_elsewhere(self) -> None:
         if os.getpid() == self._ledger.process:
@@ -207,7 +211,7 @@ class ReplicatedPath(_Paths, OwnedPath):
     def __init__(self, ledger: Ledger, path: str, number: int, *, directory: bool, nbytes: int = 0) -> None:
         super().__init__(path)
         self._ledger = ledger
-        self._nbytes = nbytes
+        self._nbytes = 0 if directory else nbytes
         self.directory = directory
         self.paths = {number: path}
         self.places = {number}

@@ -686,7 +686,8 @@ class Engine:
                 elif not self._has(executor, (task.id, index)):
                     executor.drops.append((task.id, index))  # made again by the way, and not needed
             elif state == FILE:
-                handle = self._adopt_path(task, index, value, number)
+                path, nbytes = value
+                handle = self._adopt_path(task, index, path, number, nbytes)
             elif state == LINKED:
                 handle = self.nests.source_of(self.links[executor.id], task.id, value)
             adopted.append((state, handle))
@@ -697,12 +698,14 @@ class Engine:
         version = self.held.get(key)
         return version is not None and version.state == HELD and version.value.executor is executor
 
-    def _adopt_path(self, task: Task, index: int, path: str, number: int = 0) -> OwnedPath:
+    def _adopt_path(self, task: Task, index: int, path: str, number: int = 0, nbytes: int = 0) -> OwnedPath:
         version = task.writes[index]
         group = None if version is None else version.group  # None: nobody wants it, so it goes with its handle
         if group is not None and isinstance(group.latest.value, OwnedPath) and group.latest.value.path == path:
             return group.latest.value  # members of a concurrent group share one file
-        return self.made_file(path, number, directory=self.ledger is not None and _is_directory(task, index))
+        if self.ledger is None:
+            return OwnedPath(path)
+        return self.ledger.made(path, number, directory=_is_directory(task, index), nbytes=nbytes)
 
     def _fail(self, executor: Executor, task: Task, encoded: tuple[Any, ...]) -> None:
         blob, text, *of_a_child = encoded

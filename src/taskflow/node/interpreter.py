@@ -277,9 +277,11 @@ class Interpreter:
                 elif self.nested is not None and (link := self.nested.link_of_file(target)) is not None:
                     outputs.append(link)
                 else:
-                    if not os.path.lexists(target):
-                        raise MissingOutputError(self._not_made(function_id, target))  # noqa: TRY301
-                    outputs.append((FILE, target))
+                    try:
+                        nbytes = os.lstat(target).st_size
+                    except FileNotFoundError:
+                        raise MissingOutputError(self._not_made(function_id, target)) from None
+                    outputs.append((FILE, (target, nbytes)))
             if call.consumed:
                 self.report.consumed.extend(call.consumed)
             if len(outputs) <= 1 and (not outputs or outputs[0][0] == VALUE):
@@ -431,7 +433,7 @@ class Interpreter:
             if task_id in report.rich:
                 kind, value = report.rich[task_id][index]
                 if kind == FILE:
-                    return str(value)
+                    return str(value[0])
         raise MissingInput(key)
 
     def make_folder(self, folder: str) -> None:

@@ -15,7 +15,7 @@ Master to executor, one frame:   (ack, functions, drops, movable, publish, tasks
 Executor to master, one frame:
   (number, plain, rich, failed, skipped, published, gone, consumed, costs, journal, output)
   plain      {task id: value} of tasks with at most one output whose value is plain
-  rich       {task id: [(version state, value)]}
+  rich       {task id: [(version state, value)]}; of a file (path, bytes)
   failed     [(task id, encoded exception)]; (pickle, traceback), and True for that of a task it has called
   skipped    [(task id, key of the input that was not there)]
   published  {key: segment descriptor};  gone: keys that could not be published;  consumed: keys used up in place
