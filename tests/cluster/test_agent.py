@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -323,6 +324,21 @@ def test_executors_that_cannot_be_forked_make_the_node_unfit(agents, tmp_path, c
     told = capfd.readouterr().err
     assert "its executors die as soon as they are started" in told
     assert "fork: Resource temporarily unavailable" in told
+
+
+def test_a_node_with_more_executors_than_open_files_are_usual(agents):
+    """The soft limit of the agent is raised as far as the hard one allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        agents.start(setup("far", units=40))
+        assert compss_wait_on([add(i, 1) for i in range(400)]) == [i + 1 for i in range(400)]
+        wait_until(lambda: len(nodes()["far"].links) == 40 and all(link.pid for link in nodes()["far"].links.values()))
+        files = len(os.listdir(f"/proc/{agents.pid()}/fd"))
+        assert files > 100
+        taskflow.stop()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # ---------------------------------------------------------------------- nodes that are lost

@@ -23,6 +23,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from taskflow.drivers.engine import Link
+from taskflow.launch.local import allow_files
 from taskflow.model.errors import NodeLostError, TaskflowError
 from taskflow.wire.agent import CONTROL, DATA, NOTE, PING_S, AgentConfig, read_note
 from taskflow.wire.channel import Cutter
@@ -194,6 +195,7 @@ class Nodes:
         self.changed = threading.Condition(engine.lock)
         self._next_number = 1
         self._next_beat = monotonic() + PING_S
+        allow_files(256 + 8 * len(self.places))  # connections for control, SSH and data, and then some
         self.keys = make_keys()
         listener = _listen(self.options.listen)
         self.door = Door(listener, server_context(self.keys), self.run, self._admit, self._enter, self._refused)

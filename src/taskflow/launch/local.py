@@ -6,6 +6,7 @@ import contextlib
 import json
 import mmap
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -158,3 +159,13 @@ def tail(path: str, lines: int = 20) -> list[str]:
             return file.read().decode(errors="replace").splitlines()[-lines:]
     except OSError:
         return []
+
+
+def allow_files(count: int) -> None:
+    """Let this process have so many more open files, as far as the system's hard limit allows that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = len(os.listdir("/proc/self/fd")) + count
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

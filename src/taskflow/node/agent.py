@@ -34,7 +34,7 @@ from taskflow.cluster.machine import usable_cores, usable_memory, visible_gpus
 from taskflow.data.serve import DataServer, DataService, token_for
 from taskflow.data.shares import Shares
 from taskflow.data.transfers import Mover
-from taskflow.launch.local import ExecutorHandle, LocalNode, tail
+from taskflow.launch.local import ExecutorHandle, LocalNode, allow_files, tail
 from taskflow.launch.spawn import Zygote
 from taskflow.model.errors import TaskflowError
 from taskflow.node.overdue import LOOK_S, Overdue
@@ -492,6 +492,7 @@ class Agent:
     def _start_executor(self, number: int, cores: str) -> None:
         assert self.node is not None
         try:
+            allow_files(256)  # for this one, and for transfers
             handle = self.node.start_executor(number, cores)
         except (OSError, TaskflowError) as error:
             self._tell_end(number, 0, {"status": None, "max_rss_kb": 0, "problem": f"could not be started: {error}"})
