@@ -17,10 +17,12 @@ import pytest
 
 import taskflow
 from taskflow import runtime
+from tests.cluster.agents import Agents, nodes, setup, wait_until
 
 ENGINES = ["sequential", "local"]
 if importlib.util.find_spec("taskflow.drivers.simulated") is not None:
     ENGINES.append("simulated")
+ENGINES.append("cluster")
 
 
 def pytest_configure(config):
@@ -66,11 +68,16 @@ def session_of_module(tmp_path_factory):
 
 
 def start(name, run_dir, **options):
-    """Start a session with two executors."""
+    """Start a session with two executors; on "cluster" there are two on each of two nodes, and none at home."""
     if name == "simulated":
         options.setdefault("seed", 1)
     if "TASKFLOW_CHECK" in os.environ:
         options.setdefault("check", True)
+    if name == "cluster":
+        agents = Agents(run_dir.parent / f"{run_dir.name}-agents")
+        session = agents.start(setup("one"), setup("two"), run_dir=run_dir, **options)
+        wait_until(lambda: len(nodes()) == 2)
+        return session
     return taskflow.start(workers=2, engine=name, run_dir=run_dir, progress=False, **options)
 
 

@@ -280,6 +280,7 @@ class Model:
             return int(file.read()) * number
 
 
+@pytest.mark.engines("sequential", "local", "simulated")
 def test_s36_a_replicated_task_runs_once_on_the_one_node(tmp_path):
     model = Model(str(tmp_path))
     model.prepare()

@@ -20,6 +20,7 @@ from taskflow import (
     NotRunningError,
     TaskflowError,
     TaskGroup,
+    UnavailableError,
     as_completed,
     compss_barrier,
     compss_barrier_group,
@@ -32,6 +33,9 @@ from taskflow import (
 from tests.behaviour.helpers import touch, wait_for_file
 
 pytestmark = pytest.mark.usefixtures("engine")
+
+#: A body on another machine than the program's cannot call tasks with files.
+FILES_HERE = pytest.mark.engines("sequential", "local", "simulated")
 
 
 # ---------------------------------------------------------------------- by default: S41
@@ -369,6 +373,7 @@ def leaves_a_file(path):
     write(path, "left")
 
 
+@FILES_HERE
 def test_file_left_to_children(tmp_path):
     path = str(tmp_path / "file")
     write_by_children(path, "one")
@@ -378,16 +383,19 @@ def test_file_left_to_children(tmp_path):
         assert file.read() == "one!++."
 
 
+@FILES_HERE
 def test_file_read_by_a_child(tmp_path):
     path = str(tmp_path / "file")
     write(path, "text")
     assert compss_wait_on(read_by_child(path)) == "text"
 
 
+@FILES_HERE
 def test_files_of_a_body(tmp_path):
     assert compss_wait_on(files_of_its_own(str(tmp_path))) == (True, "ab", "abc")
 
 
+@FILES_HERE
 def test_file_that_a_body_leaves_behind(tmp_path):
     path = str(tmp_path / "file")
     compss_wait_on(leaves_a_file(path))
@@ -628,3 +636,15 @@ def test_ten_thousand_children_of_one_task(record_property):
 @task(returns=1, nested=True)
 def one_child(x):
     return compss_wait_on(add_one(x))
+
+
+@pytest.mark.engines("cluster")
+def test_a_body_on_another_machine_that_calls_tasks_with_files_is_told_so(tmp_path):
+    path = str(tmp_path / "file")
+    with open(path, "w") as file:
+        file.write("text")
+    with pytest.raises(UnavailableError, match="read_by_child calls tasks with files and runs on another machine"):
+        compss_wait_on(read_by_child(path))
+    leaves_a_file(path)
+    with pytest.raises(UnavailableError, match="leaves_a_file calls tasks with files and runs on another machine"):
+        compss_barrier()

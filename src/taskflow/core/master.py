@@ -40,7 +40,7 @@ from taskflow.core.graph import (
     last_good,
 )
 from taskflow.core.lineage import evict, is_lost, retain
-from taskflow.core.placement import FOLLOW_LIMIT, PREFETCH_S, booked_cost
+from taskflow.core.placement import ALONE_S, FOLLOW_LIMIT, booked_cost
 from taskflow.model.policies import OnFailure
 
 if TYPE_CHECKING:
@@ -408,7 +408,7 @@ class Master(Failing):
         elsewhere when they wait, and many would have begun before the first can go on.
         """
         function.calls = True
-        function.mean_s = PREFETCH_S
+        function.mean_s = ALONE_S
 
     def lend(self, executor: Executor) -> None:
         """The task that the executor runs waits for tasks it has called: others have its computing unit meanwhile."""

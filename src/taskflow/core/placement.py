@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 AHEAD_S = 0.005  #: seconds of booked work up to which an executor is given more
 UNKNOWN_S = 0.003  #: what a task of a function that has never run is booked at
 PREFETCH_S = 0.03  #: a second task is queued behind a first one only if shorter than this
+ALONE_S = 10.0  #: what a task is booked at behind which nothing is to be queued
 CHUNK_S = 0.0001  #: consecutive tasks go to one executor until this much work is booked, then to the next, so that
 #: neighbours in the program (the two leaves of one pair, say) meet where their successor can follow at once
 MAX_QUEUED = 4000  #: tasks on one executor, however short they are

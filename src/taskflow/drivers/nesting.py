@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from taskflow.core.accesses import write
 from taskflow.core.graph import (
     DONE,
     FAILED,
@@ -29,6 +30,7 @@ from taskflow.core.graph import (
     Watch,
     last_good,
 )
+from taskflow.data.tracking import FileDatum
 from taskflow.drivers.engine import Latch, ReadersLatch, RoomLatch
 from taskflow.model.errors import CancelError, DeletedDataError, RemoteTraceback, TaskflowError, UnavailableError
 from taskflow.model.functions import FunctionRecord
@@ -251,7 +253,8 @@ class Nests:
         except (DeletedDataError, UnavailableError) as error:  # files: of objects the body knows it itself
             failure = Failure(error, task.id)
             nest.children.failures.append(failure)
-            for version in task.writes:
+            written = [datum for datum, direction in accesses if direction.writes and isinstance(datum, FileDatum)]
+            for version in (*task.writes, *[write(datum, None, 0) for datum in written]):
                 version.state, version.value, version.producer = FAILED, failure, None
             return
         self._engine.record(task)
@@ -389,7 +392,8 @@ class Nests:
             self._engine.when(ReadersLatch(source), lambda: self._take_over(version, source))
         elif self._kernel.take_over(version, source):
             return
-        elif self._engine.ledger is not None:  # it may have been made, and be on its way home
+        elif source.state in (SEGMENT, FILE):
+            # It is on another node, and nobody could make it again for this version: it is being brought home.
             self._engine.when(Latch([source]), lambda: self._take_over(version, source))
         else:
             source.add_waiter(Watch(lambda: self._take_over_later(version, source)))
