@@ -643,8 +643,6 @@ def test_a_body_on_another_machine_that_calls_tasks_with_files_is_told_so(tmp_pa
     path = str(tmp_path / "file")
     with open(path, "w") as file:
         file.write("text")
-    with pytest.raises(UnavailableError, match="read_by_child calls tasks with files and runs on another machine"):
-        compss_wait_on(read_by_child(path))
     leaves_a_file(path)
     with pytest.raises(UnavailableError, match="leaves_a_file calls tasks with files and runs on another machine"):
         compss_barrier()

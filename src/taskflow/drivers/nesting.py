@@ -253,6 +253,7 @@ class Nests:
         except (DeletedDataError, UnavailableError) as error:  # files: of objects the body knows it itself
             failure = Failure(error, task.id)
             nest.children.failures.append(failure)
+            self._kernel.failures.append(failure)  # or nobody would hear of it if the body does not wait
             written = [datum for datum, direction in accesses if direction.writes and isinstance(datum, FileDatum)]
             for version in (*task.writes, *[write(datum, None, 0) for datum in written]):
                 version.state, version.value, version.producer = FAILED, failure, None
