@@ -7,6 +7,7 @@ import pytest
 from taskflow.core.graph import ASSIGNED, READY, WAITING
 from taskflow.model.functions import Demand, FunctionRecord
 from taskflow.model.parameters import Direction
+from taskflow.model.requirements import Node, Processor, ProcessorNeed, Requirements
 from tests.core import invariants
 from tests.core.world import LONG, SHORT, World
 
@@ -152,6 +153,45 @@ def test_gpus_belong_to_one_task():
     assert other.state == READY
     world.done(pair)
     assert other.executor.claim.devices == {"GPU": [0, 1]}
+
+
+def test_devices_of_each_type_are_apart():
+    world = World(executors=4)
+    world.kernel.home.offer({}, {"GPU": [0], "FPGA": [0, 1]})
+    tasks = [world.call(name=world.needing(devices=[("FPGA", 1, ())])) for _ in range(3)]
+    on_gpu = world.call(name=world.needing(gpus=1))
+    assert [task.state for task in tasks] == [ASSIGNED, ASSIGNED, READY]
+    assert [task.executor.claim.devices for task in tasks[:2]] == [{"FPGA": [0]}, {"FPGA": [1]}]
+    assert on_gpu.executor.claim.devices == {"GPU": [0]}
+
+
+def test_devices_are_chosen_among_those_that_will_do():
+    world = World(executors=4)
+    world.kernel.home.offer({}, {"GPU": [0, 1, 2, 3]})
+    late = world.call(name=world.needing(devices=[("GPU", 1, (2, 3))]))
+    both = world.call(name=world.needing(devices=[("GPU", 1, (2, 3)), ("GPU", 2, ())]))
+    waiting = world.call(name=world.needing(devices=[("GPU", 1, (2, 3))]))
+    assert late.executor.claim.devices == {"GPU": [2]}
+    assert both.executor.claim.devices == {"GPU": [3, 0, 1]}
+    assert waiting.state == READY
+    world.done(both)
+    assert waiting.executor.claim.devices == {"GPU": [3]}
+
+
+def test_a_demand_that_varies_is_that_of_the_node():
+    world = World(executors=4)
+    node = Node("n", (Processor(3, name="Xeon"), Processor(1, name="Grace")))
+    world.kernel.home.node = node
+    world.kernel.home.offer(node.amounts, node.devices)
+    function = world.function("on grace", LONG)
+    function.requirements = Requirements((ProcessorNeed(name="Grace"),))
+    function.demand = Demand(varies=True)
+    tasks = [world.call(name="on grace") for _ in range(2)]
+    plain = [world.call(mean_s=LONG) for _ in range(2)]
+    assert [task.state for task in tasks] == [ASSIGNED, READY]
+    assert all(task.state == ASSIGNED for task in plain)
+    world.done(tasks[0])
+    assert tasks[1].state == ASSIGNED
 
 
 def test_tasks_without_units_run_beside_those_that_compute():
@@ -353,7 +393,7 @@ def test_random_mixes_never_take_more_than_there_is_and_all_end(seed):
     chance = random.Random(seed)
     world = World()
     size = chance.randint(1, 5)
-    world.kernel.home.offer({"memory_size": 4.0}, {"GPU": [0, 1]})
+    world.kernel.home.offer({"memory_size": 4.0}, {"GPU": [0, 1], "FPGA": [0, 1, 2]})
     for _ in range(size):
         world.kernel.executor_joined(len(world.kernel.executors))
     world.kernel.executor_joined(90, io=True)
@@ -372,6 +412,7 @@ def test_random_mixes_never_take_more_than_there_is_and_all_end(seed):
                     world.needing(chance.randint(0, size)),
                     world.needing(1, memory_size=chance.choice([0.5, 2.0, 4.0])),
                     world.needing(chance.randint(1, size), gpus=chance.randint(0, 2), memory_size=1.5),
+                    world.needing(1, devices=[("GPU", 1, (1,)), ("FPGA", chance.randint(1, 3), ())]),
                 ]
             )
             mean = {"plain": LONG, "short": SHORT}.get(name)

@@ -30,10 +30,11 @@ class World:
             self.functions[name].mean_s = mean_s
         return self.functions[name]
 
-    def needing(self, units=1, *, gpus=0, mean_s=LONG, **amounts):
+    def needing(self, units=1, *, gpus=0, devices=(), mean_s=LONG, **amounts):
         """Name of a function with that demand."""
-        name = f"needs {units} {gpus} {amounts}"
-        self.function(name, mean_s).demand = Demand(units, (("GPU", gpus, ()),) if gpus else (), tuple(amounts.items()))
+        devices = (*devices, *([("GPU", gpus, ())] if gpus else []))
+        name = f"needs {units} {devices} {amounts}"
+        self.function(name, mean_s).demand = Demand(units, devices, tuple(amounts.items()))
         return name
 
     def datum(self, value=0):
