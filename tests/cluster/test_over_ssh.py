@@ -1,6 +1,8 @@
 """Whole programs on nodes that are reached over SSH, as a user runs them."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -116,6 +118,23 @@ def test_a_run_without_a_node_that_can_be_reached_says_why(run, program, loopbac
     assert "node1: node1, which is 127.0.1.1 port" in done.stderr
     assert "refuses the connection" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_wait_for_nodes_can_be_interrupted(program, tmp_path, number):
+    with socket.create_server(("127.0.1.9", 0)) as silent:
+        (tmp_path / "config").write_text(f"Host silent\n HostName 127.0.1.9\n Port {silent.getsockname()[1]}\n")
+        options = ["--ssh-config", str(tmp_path / "config"), "--nodes", "silent:1"]
+        run = subprocess.Popen([sys.executable, "-m", "taskflow", *options, str(program / "main.py")],
+                               stderr=subprocess.PIPE, text=True, cwd=tmp_path)  # fmt: skip
+        silent.settimeout(20)
+        connection, _ = silent.accept()  # and not a word
+        run.send_signal(number)
+        _, errors = run.communicate(timeout=20)
+        connection.close()
+    assert run.returncode == 128 + number
+    assert errors.endswith("while the nodes were started\n")
+    assert "Traceback" not in errors
 
 
 def test_a_host_that_is_off_holds_up_no_other_and_is_named(namespace_cluster):

@@ -109,6 +109,10 @@ class Launch:
             self.signals.restore()
             say(f"the run cannot start: {error}")
             return 2
+        except KeyboardInterrupt:  # while it waited for the nodes; the session has cleaned up
+            self.signals.restore()
+            say(f"{self.signals.what} while the nodes were started")
+            return self.signals.exit_code
         try:
             code = self._run_and_stop(session)
             return self._report(session, code)
@@ -122,12 +126,15 @@ class Launch:
 
         options = self.options
         run_dir = options.run_dir or _run_dir_in(options.log_dir, self.program.name)
+        if self.machines is not None and self.machines.nodes:
+            self.signals.release()  # nodes that do not answer may take long
         session = runtime.start(
             workers=options.workers, run_dir=run_dir, progress=options.progress,
             max_pending=options.max_pending, io_executors=options.io_executors, check=options.check,
             nesting=options.nesting, cluster=self.machines, cluster_options=options.cluster,
             argv=self.program.argv, zygote=zygote,
         )  # fmt: skip
+        self.signals.hold()
         session.launched = True
         self.signals.session = session
         if options.log_level is not None:

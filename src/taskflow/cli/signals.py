@@ -5,9 +5,10 @@
     HELD ──► RAISED ──► LAST CHANCE ──► AT ONCE
     starting  script     final barrier   shutdown
 
-While the session starts, a signal is noted and raised once the session is complete. In the script it is
-raised as KeyboardInterrupt, which the script may catch, as under ``python``. After the script it is raised
-once more, and during the shutdown it ends everything at once.
+While the session starts, a signal is noted and raised once the session is complete; only the wait for the
+nodes of a cluster can be interrupted. In the script it is raised as KeyboardInterrupt, which the script may
+catch, as under ``python``. After the script it is raised once more, and during the shutdown it ends
+everything at once.
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ class Signals:
         if self._held:
             self._held = False
             raise KeyboardInterrupt
+
+    def hold(self) -> None:
+        """Note the next signal, for `release`."""
+        self.phase = HELD
 
     def shut_down(self) -> None:
         """From now on a signal ends everything. The handler comes first, before those of the session."""
