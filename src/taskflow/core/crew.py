@@ -39,7 +39,8 @@ class Crew(Lending):
     ``round_trip_s``: how long a message there and back takes. ``cores``: processor cores that its executors are bound
     to, in the order of their slots; none: they are not. With several nodes (see `core.dispatch`): ``shelf``:
     tasks that wait for room here because their data are here; ``coming``: those whose data are on their way;
-    ``full``: its executors accept nothing more for the time being. ``experience`` is shared with nodes of its kind.
+    ``full``: its executors accept nothing more for the time being; ``appetite``: tasks to give it at a time.
+    ``experience`` is shared with nodes of its kind.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Crew(Lending):
         self.round_trip_s = 0.0
         self.cores: Sequence[int] = ()
         self.full = False
+        self.appetite = 1
         self.shelf: deque[Task] = deque()
         self.coming: dict[int, Task] = {}
         self._fitting: dict[int, bool] = {}
@@ -197,6 +199,18 @@ class Crew(Lending):
             if not executor.inflight:
                 idle += 1
         return idle - len(self.coming)
+
+    def room(self) -> tuple[int, bool]:
+        """The `vacancy`, and whether tasks wait here behind others."""
+        idle = 0
+        queued = bool(self.ready or self.constrained)
+        for executor in self.team:
+            count = len(executor.inflight)
+            if not count:
+                idle += 1
+            elif count > 1 or executor.local:
+                queued = True
+        return idle - len(self.coming), queued
 
     def has_enough_coming(self) -> bool:
         """Whether the data of so many tasks are on their way that those of more had better wait."""

@@ -39,7 +39,7 @@ SEND_TO = 2  #: nodes that one node sends large data to at a time
 SEND_SMALL_TO = 16  #: and data smaller than `SMALL_BYTES`
 SMALL_BYTES = 1 << 20
 BYTES_PER_S = 500e6  #: what a transfer is reckoned with until some have been seen
-FEED = 32  #: tasks for each executor that a crew is given at a time
+FEED = 32  #: tasks for each executor that a crew is given at a time, at most
 LOOK_AT = 4  #: crews that one without work looks at for something to take over
 MAX_TRANSFER_FAILURES = 4  #: of one value to one node, before the tasks that need it there go elsewhere
 MAX_STRANDED = 3  #: nodes on which a task could not have its data, before it fails
@@ -93,6 +93,7 @@ class Dispatch:
         self.kinds: dict[tuple[int, bool], Kind] = {}
         self.vacant: dict[int, Crew] = {}  # with an executor that has nothing to do
         self.open: dict[int, Crew] = {}  # others that accept more
+        self.loaded: dict[int, Crew] = {}  # with tasks that wait behind others
         self.shelved: dict[int, Crew] = {}  # with something on their shelf
         self.bytes_per_s = BYTES_PER_S
         self._changed: dict[int, Crew] = {}
@@ -284,8 +285,13 @@ class Dispatch:
         ready = self.ready
         count = crew.vacancy()
         if count <= 0:
-            count = FEED * len(crew.team)
-        for _ in range(min(count, len(ready))):
+            first = ready[-1 if self.scheduler.lifo else 0]
+            if booked_cost(first.function) >= crew.prefetch_s:
+                crew.full = True  # a task as long as that is queued behind no other
+                return
+            count = crew.appetite
+        count = min(count, len(ready))
+        for _ in range(count):
             if crew.has_enough_coming():
                 break
             task = ready.pop() if self.scheduler.lifo else ready.popleft()
@@ -301,6 +307,8 @@ class Dispatch:
         crew.spread()
         left = crew.ready
         crew.full = crew.is_full()
+        # Twice what it has accepted: handing out what it does not accept takes time, too.
+        crew.appetite = min(2 * max(1, count - len(left)), FEED * len(crew.team))
         if left:
             if self.scheduler.lifo:
                 ready.extend(reversed(left))
@@ -313,9 +321,19 @@ class Dispatch:
         number = crew.number
         self.vacant.pop(number, None)
         self.open.pop(number, None)
-        if not crew.alive or not crew.team:
+        if not crew.alive or not (crew.team or crew.constrained):
+            self.loaded.pop(number, None)
             return
-        if crew.vacancy() > 0:
+        vacancy, queued = crew.room()
+        if not queued:
+            self.loaded.pop(number, None)
+        elif number not in self.loaded:
+            self.loaded[number] = crew
+            if self.vacant:
+                self._serve_soon()
+        if not crew.team:
+            return
+        if vacancy > 0:
             self.vacant[number] = crew
             self.ready_limit = 1
         elif not crew.full:
@@ -420,7 +438,7 @@ class Dispatch:
                 self.shelved.pop(other.number, None)
         if crew.vacancy() <= 0 or self.scheduler.plan is not None:
             return  # what a plan has given to others stays there
-        for other in self._neighbours(crew):
+        for other in self._some_loaded(crew):
             surrendered = other.surrender(crew, self._worth_moving)
             if surrendered is not None:
                 self.give(surrendered, crew)
@@ -429,13 +447,15 @@ class Dispatch:
             if other.relieve(BALANCE_S + 2 * max(crew.round_trip_s, other.round_trip_s)):
                 return
 
-    def _neighbours(self, crew: Crew) -> Iterator[Crew]:
-        """A few others, others each time."""
-        crews = self.kernel.crews
-        for _ in range(min(LOOK_AT, len(crews) - 1)):
-            number, other = next(iter(crews.items()))
-            del crews[number]
-            crews[number] = other  # at the end
+    def _some_loaded(self, crew: Crew) -> Iterator[Crew]:
+        """A few others on which tasks wait, others each time."""
+        loaded = self.loaded
+        for _ in range(min(LOOK_AT, len(loaded))):
+            if not loaded:
+                return
+            number, other = next(iter(loaded.items()))
+            del loaded[number]
+            loaded[number] = other  # at the end
             if other is not crew:
                 yield other
 
@@ -637,12 +657,13 @@ class Dispatch:
         """The task cannot have its data on the node: it goes to another one, or fails if it has been to several."""
         task.stranded += 1
         if task.stranded < MAX_STRANDED and not task.function.spread:
-            for _ in range(len(self.kernel.crews)):
-                other = next(self._neighbours(crew), None)
-                if other is not None and other.team and other.fits(task.function):
-                    task.pin = other.number
-                    self.kernel.requeue(task)
-                    return
+            numbers = [
+                other.number for other in self.kernel.crews.values() if other is not crew and other.fits(task.function)
+            ]
+            if numbers:
+                task.pin = numbers[task.id % len(numbers)]
+                self.kernel.requeue(task)
+                return
         self.kernel.fail_anew(task, error)
 
     def _send_back(self, key: tuple[Any, int]) -> None:
@@ -718,7 +739,7 @@ class Dispatch:
     def forget(self, crew: Crew) -> None:
         """The node is lost: its data are gone, and nothing is to be given to it. Its tasks are dealt with elsewhere."""
         number = crew.number
-        for books in (self.vacant, self.open, self.shelved):
+        for books in (self.vacant, self.open, self.loaded, self.shelved):
             books.pop(number, None)
         for kind in self.kinds.values():
             kind.able.pop(number, None)
