@@ -23,7 +23,7 @@ from taskflow.model.requirements import Node, Processor
 if TYPE_CHECKING:
     from taskflow.drivers.simulated import SimulatedEngine, SimulatedLink
 
-MAX_LOSSES_OF_A_TASK = 2  #: nodes that may die while they run it
+MAX_LOSSES_OF_A_TASK = 1  #: nodes that may die while they run it, as far as can be seen then
 MAX_FAILURES_OF_A_TRANSFER = 2  #: of one value to one node
 SLOW = 30  #: times as long
 
@@ -83,6 +83,7 @@ class Place:
         self.dead = False
         self.lost = False  # the master knows
         self.sending = 0
+        self.hit: set[int] = set()  # tasks that its death is a blow to
         self.missing: weakref.WeakSet[Any] = weakref.WeakSet()  # values that are not there although they should be
 
     @property
@@ -177,8 +178,7 @@ class Cluster:
         running = [first for link in place.links if (first := next(iter(link.executor.inflight), 0))]
         if any(self._losses.get(number, 0) >= MAX_LOSSES_OF_A_TASK for number in running):
             return  # the kernel would blame the task
-        for number in running:
-            self._losses[number] = self._losses.get(number, 0) + 1
+        self._hit(running, place)
         place.dead = True
         self.deaths += 1
         known = engine.now + engine.random.uniform(*self.faults.known_s)
@@ -199,6 +199,12 @@ class Cluster:
             assert place.model is not None
             engine.at(known + engine.random.uniform(*self.faults.back_s), self._join, place.model)
 
+    def _hit(self, tasks: list[int], place: Place) -> None:
+        for number in tasks:
+            if number not in place.hit:
+                place.hit.add(number)
+                self._losses[number] = self._losses.get(number, 0) + 1
+
     @staticmethod
     def _clear(place: Place) -> None:
         for folder in (place.segments, place.files):
@@ -208,6 +214,7 @@ class Cluster:
         """The master learns of it."""
         engine = self.engine
         place.lost = True
+        self._hit([first for link in place.links if (first := next(iter(link.executor.inflight), 0))], place)
         links = [link for link in place.links if engine.links.pop(link.executor.id, None) is not None]
         engine.kernel.node_lost(place.number, NodeLostError(f"node {place.name} is lost: simulated death"))
         for link in links:
