@@ -143,25 +143,25 @@ class Runs:
 
     def processes(self, name):
         """What runs have started on a host. A session of its SSH server is not ours: it may wait for a dead peer."""
-        return [process for process in self.cluster.processes_of(name) if not process.name().startswith("sshd")]
+        return [process for process in self.cluster.processes_of(name) if not _is_server(process)]
 
     def agents(self, node):
         """Processes of the agents on a node: what SSH servers have started."""
         processes = self.cluster.processes_of(node)
-        servers = {process.pid for process in processes if process.name().startswith("sshd")}
-        return [process for process in processes if process.pid not in servers and process.ppid() in servers]
+        servers = {process.pid for process in processes if _is_server(process)}
+        return [process for process in processes if process.pid not in servers and _parent(process) in servers]
 
     def executors(self, node):
         """Processes that run tasks on a node: forked by the zygotes of the agents."""
-        zygotes = [zygote for agent in self.agents(node) for zygote in agent.children()]
-        return [executor for zygote in zygotes for executor in zygote.children()]
+        zygotes = [zygote for agent in self.agents(node) for zygote in _children(agent)]
+        return [executor for zygote in zygotes for executor in _children(zygote)]
 
     def left_behind(self, *hosts):
         """What runs of the runtime have left on the hosts (default: all that are up)."""
         names = hosts or [name for name, host in self.cluster.hosts.items() if host.process is not None]
         left = []
         for name in names:
-            left += [f"{name}: process {_words(process)}" for process in self.processes(name)]
+            left += [f"{name}: process {words}" for process in self.processes(name) if (words := _words(process))]
             for folder, pattern in (("/dev/shm", "taskflow-*"), ("/tmp", "taskflow-*/*")):
                 root = self.cluster.path(name, folder)
                 left += [f"{name}: {folder}/{path.relative_to(root)}" for path in root.glob(pattern)]
@@ -183,6 +183,25 @@ class Runs:
 
 def _processor(units):
     return f'<Processor Name="cpu"><ComputingUnits>{units}</ComputingUnits></Processor>'
+
+
+def _is_server(process):
+    """Whether it is a session of an SSH server. It may end at any moment."""
+    with contextlib.suppress(psutil.Error):
+        return process.name().startswith("sshd")
+    return False
+
+
+def _parent(process):
+    with contextlib.suppress(psutil.Error):
+        return process.ppid()
+    return 0
+
+
+def _children(process):
+    with contextlib.suppress(psutil.Error):
+        return process.children()
+    return []
 
 
 def _words(process):
