@@ -66,6 +66,7 @@ READY_S = 60.0  #: an agent that was started has so long to connect and to be re
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  #: pauses before a lost node's agent is started anew; the last repeats
 RETURN_S = 6.0  #: a node that was lost for longer is not waited for by tasks that only it could run
 LEAVE_S = 3.0  #: longest that executors may take to say what they have kept back
+SILENT_S = 0.5  #: longest that the SSH connection to a node that has fallen silent is tried for its agent's end
 END_S = 6.0  #: longest that agents may take to end
 
 
@@ -173,6 +174,7 @@ class Place:
         self.starting = True
         self.was_here = False
         self.lost_at = 0.0
+        self.silent = False  # the last life ended without a word: its process can hardly be reached
 
     @property
     def is_here(self) -> bool:
@@ -313,7 +315,7 @@ class Nodes:
         """See to it that nothing of an earlier life is left. Without the lock."""
         process, place.process = place.process, None
         if process is not None:
-            process.close()
+            process.close(SILENT_S if place.silent else END_S - 1)
 
     # ------------------------------------------------------------------ who comes in
 
@@ -413,6 +415,7 @@ class Nodes:
         node.facts = facts
         node.ready = True
         place.was_here = True
+        place.silent = False
         place.lost_at = 0.0
         self._journal(node.number, node.name, "joined", "", host=facts["host"], python=facts["python"])
         if self.engine.overdue.limits:
@@ -439,6 +442,7 @@ class Nodes:
             if node.stream.ended:
                 self.lose(node, node.stream.ended)
             elif silence > self.options.node_timeout:
+                node.place.silent = True
                 self.lose(node, f"nothing has been heard from it for {silence:.0f} seconds")
             else:
                 node.mind()

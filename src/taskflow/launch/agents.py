@@ -241,7 +241,7 @@ class RemoteProcess:
         """In a forked child of the main program: let go of the connection, which is the parent's."""
         self.connection.leave_to_parent()
 
-    def close(self) -> None:
+    def close(self, patience: float = LATER_S) -> None:
         """It is not wanted any more: the end of its input tells it so, and if it does not end, it is killed."""
         with self._lock:
             if self._closed:
@@ -249,10 +249,10 @@ class RemoteProcess:
             self._closed = True
         with contextlib.suppress(OSError, EOFError):
             self._channel.shutdown_write()
-        if self.connection.is_open and not self._ended.wait(LATER_S) and self.pid:
+        if self.connection.is_open and not self._ended.wait(patience) and self.pid:
             with contextlib.suppress(SshError):  # the connection has broken: its silence ends the process
-                self.connection.run(f"kill -9 {self.pid}", Attempt(LATER_S))
-                self._ended.wait(LATER_S)
+                self.connection.run(f"kill -9 {self.pid}", Attempt(patience))
+                self._ended.wait(patience)
         self.connection.close()
 
 

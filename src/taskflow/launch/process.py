@@ -26,8 +26,11 @@ class AgentProcess(Protocol):
     def ended(self) -> str:
         """How it ended; "" while it lives, as far as that is known."""
 
-    def close(self) -> None:
-        """The agent is not wanted any more: it should be gone already, and is ended if it is not. Any thread."""
+    def close(self, patience: float = 5.0) -> None:
+        """The agent is not wanted any more: it should be gone already, and is ended if it is not. Any thread.
+
+        ``patience``: seconds for each of the two.
+        """
 
     def leave_to_parent(self) -> None:
         """In a forked child of the main program: close this process's copies of what leads to the agent."""
