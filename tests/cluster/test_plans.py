@@ -1,6 +1,8 @@
 """Plans of the scheduler "predefined"."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,12 @@ def test_a_plan_says_of_each_task_where_it_runs(plan):
         2: Planned(2, ("node1",), 1, (1,)),
         3: Planned(3, ("node1", "node2"), 0, (1, 2)),
     }
+
+
+def test_the_plan_of_the_documentation(plan):
+    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert [planned.nodes for planned in plan(block).values()] == [("node1",), ("node2",)]
 
 
 @pytest.mark.parametrize(
