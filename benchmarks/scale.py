@@ -2,8 +2,10 @@
 
 ::
 
-    python -m benchmarks.scale                        # the tables and the plot of docs/performance.md
-    python -m benchmarks.scale --nodes 1000 --tasks 1000000 --workloads independent --profile
+    python -m benchmarks.scale --save cells.jsonl
+    python -m benchmarks.scale --save cells.jsonl --nodes 1000 --tasks 10000 100000 1000000 --schedulers locality
+    python -m benchmarks.scale --write cells.jsonl docs           # the tables and the plot of docs/performance.md
+    python -m benchmarks.scale --nodes 1000 --workloads data --schedulers locality --profile
 
 The kernel is that of real runs. Around it is a loop with virtual time: executors take a task after the other, nodes
 send data to each other. Only the time in the kernel is counted: submitting a task, handing it out, entering its end.
@@ -16,6 +18,7 @@ import cProfile
 import gc
 import heapq
 import itertools
+import json
 import pstats
 import random
 import resource
@@ -37,6 +40,8 @@ UNITS = 48  #: of each node
 TASK_S = 0.05  #: how long tasks take, on average
 DELAY_S = 2e-4  #: of messages
 BYTES_PER_S = 1e9
+NODES = [10, 100, 1000]
+COUNTS = [10_000, 100_000, 1_000_000]
 WINDOW = 4  #: tasks for each computing unit that the program is ahead
 IN, INOUT = Direction.IN, Direction.INOUT
 BEGIN, END = "<!-- scale: begin -->", "<!-- scale: end -->"
@@ -321,6 +326,19 @@ class Report:
                 flush=True,
             )  # fmt: skip
 
+    def save(self, path: Path, key: tuple[str, str, int, int]) -> None:
+        """Add a cell to the file."""
+        with path.open("a") as file:
+            file.write(json.dumps([*key, *self.cells[key]]) + "\n")
+
+    def load(self, path: Path) -> None:
+        """Take the cells from the file; of several of one kind the cheapest, for others had to share the processor."""
+        for line in path.read_text().splitlines():
+            *key, cost, busy = json.loads(line)
+            known = self.cells.get(tuple(key))
+            if known is None or cost < known[0]:
+                self.cells[tuple(key)] = (cost, busy)
+
     def table(self, rows: Sequence[tuple[str, str]], nodes: Sequence[int], tasks: int) -> list[str]:
         """Rows of workloads and schedulers, columns of numbers of nodes."""
         lines = [
@@ -398,23 +416,30 @@ def plot(title: str, lines: dict[str, list[tuple[int, float]]], unit: str) -> st
     return "\n".join([*parts, "</svg>\n"])
 
 
-def write(report: Report, nodes: Sequence[int], tasks: int, large: int, folder: Path) -> None:
+def write(report: Report, folder: Path) -> None:
     """Put the tables into docs/performance.md, and the plot beside it."""
-    every = [(workload, scheduler) for workload in WORKLOADS for scheduler in SCHEDULERS]
-    lines = {
-        workload: [(count, report.cells[workload, "locality", count, tasks][0]) for count in nodes]
+    usual = min(tasks for _, scheduler, _, tasks in report.cells if scheduler != "locality")
+    every = [
+        (workload, scheduler)
         for workload in WORKLOADS
+        for scheduler in SCHEDULERS
+        if all((workload, scheduler, count, usual) in report.cells for count in NODES)
+    ]
+    lines = {
+        workload: [(count, report.cells[workload, "locality", count, usual][0]) for count in NODES]
+        for workload in WORKLOADS
+        if (workload, "locality") in every
     }
     (folder / "scale.svg").write_text(plot("What the kernel takes to decide about a task", lines, "nodes"))
-    counts = [tasks // 10, tasks, large]
+    long = [workload for workload in WORKLOADS if (workload, "locality", NODES[-1], COUNTS[-1]) in report.cells]
     text = [
         BEGIN, "",
-        f"Microseconds of the main program's processor for each task: {tasks:,} tasks of {TASK_S * 1000:.0f} ms,",
+        f"Microseconds of the main program's processor for each task: {usual:,} tasks of {TASK_S * 1000:.0f} ms,",
         f"nodes of {UNITS} computing units. Measured with `python -m benchmarks.scale`.", "",
         "![What the kernel takes to decide about a task, by number of nodes](scale.svg)", "",
-        *report.table(every, nodes, tasks), "",
-        f"With {nodes[-1]:,} nodes ({nodes[-1] * UNITS:,} computing units), scheduler `locality`:", "",
-        *report.by_tasks(list(WORKLOADS), nodes[-1], counts), "", END,
+        *report.table(every, NODES, usual), "",
+        f"With {NODES[-1]:,} nodes ({NODES[-1] * UNITS:,} computing units), scheduler `locality`:", "",
+        *report.by_tasks(long, NODES[-1], COUNTS), "", END,
     ]  # fmt: skip
     path = folder / "performance.md"
     page = path.read_text()
@@ -423,26 +448,26 @@ def write(report: Report, nodes: Sequence[int], tasks: int, large: int, folder: 
 
 
 def main() -> None:
-    """Measure what the options say; without options, what the documentation shows."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, nargs="+", default=[10, 100, 1000])
-    parser.add_argument("--tasks", type=int, nargs="+", default=[])
+    """Measure what the options say; without options, all that the documentation shows."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description="Cost of the kernel's decisions.")
+    parser.add_argument("--nodes", type=int, nargs="+", default=NODES)
+    parser.add_argument("--tasks", type=int, nargs="+", default=[20_000])
     parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
-    parser.add_argument("--schedulers", nargs="+", choices=list(SCHEDULERS), default=["locality"])
+    parser.add_argument("--schedulers", nargs="+", choices=list(SCHEDULERS), default=list(SCHEDULERS))
     parser.add_argument("--profile", action="store_true", help="show where the time goes")
-    parser.add_argument("--write", type=Path, metavar="FOLDER", help="write everything into FOLDER/performance.md")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="add what is measured to a file")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        nargs=2,
+        metavar=("FILE", "FOLDER"),
+        help="write what is in FILE into FOLDER/performance.md",
+    )
     options = parser.parse_args()
     report = Report()
-    if options.write or not options.tasks:
-        tasks, large = 100_000, 1_000_000
-        for workload in WORKLOADS:
-            for scheduler in SCHEDULERS:
-                for nodes in options.nodes:
-                    report.run(workload, scheduler, nodes, tasks)
-            for count in (tasks // 10, tasks, large):
-                report.run(workload, "locality", options.nodes[-1], count)
-        if options.write:
-            write(report, options.nodes, tasks, large, options.write)
+    if options.write:
+        report.load(options.write[0])
+        write(report, options.write[1])
         return
     profile = cProfile.Profile()
     if options.profile:
@@ -452,6 +477,8 @@ def main() -> None:
             for nodes in options.nodes:
                 for count in options.tasks:
                     report.run(workload, scheduler, nodes, count)
+                    if options.save:
+                        report.save(options.save, (workload, scheduler, nodes, count))
     if options.profile:
         profile.disable()
         pstats.Stats(profile).sort_stats("tottime").print_stats(30)

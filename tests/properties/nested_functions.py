@@ -59,12 +59,34 @@ def extend(path, k):
 @task(returns=1, items=INOUT, cells=COLLECTION_INOUT, path=FILE_INOUT, nested=True)
 def body(program, items, cells, path, folder):
     """Work off a program; the result, the items, the cells and the file may be left to tasks that were called."""
+    return work_off(program, items, cells, path, folder)
+
+
+@task(returns=1, items=INOUT, cells=COLLECTION_INOUT, nested=True)
+def body_anywhere(program, items, cells):
+    """As `body`, without files: bodies on other machines than the program's cannot call tasks with files."""
+    return work_off(program, items, cells, None, None)
+
+
+@task(returns=1, nested=True)
+def apart_anywhere(program):
+    """As `apart`, without files."""
+    items, cells = [1], [1, 2]
+    result = plus(body_anywhere(program, items, cells), total(items))
+    for cell in compss_wait_on(cells):
+        result = plus(result, cell)
+    return result
+
+
+def work_off(program, items, cells, path, folder):
     number = 1
     for operation, argument in program:
         if operation == "append":
             append(items, argument)
         elif operation == "shift":
             shift(cells, argument)
+        elif operation in ("extend", "read") and path is None:
+            continue
         elif operation == "extend":
             extend(path, argument)
         elif operation == "number":
@@ -90,6 +112,10 @@ def body(program, items, cells, path, folder):
         elif operation == "read":
             with compss_open(path) as file:
                 number = plus(number, len(file.read()))
+        elif operation == "call" and path is None:
+            number = plus(number, body_anywhere(argument, items, cells))
+        elif operation == "call apart" and path is None:
+            number = plus(number, apart_anywhere(argument))
         elif operation == "call":
             number = plus(number, body(argument, items, cells, path, folder))
         elif operation == "call apart":

@@ -23,7 +23,7 @@ from taskflow.core.scheduling import SCHEDULERS
 from taskflow.drivers.simulated import Faults
 from taskflow.drivers.simulated_nodes import NodeFaults, SimulatedNode
 from tests.core import invariants
-from tests.properties import random_programs, test_constraints, test_nested_programs, test_policies
+from tests.properties import nested_functions, random_programs, test_constraints, test_policies
 from tests.properties.programs import Run
 
 SOAK = int(os.environ.get("TASKFLOW_SOAK", "0"))
@@ -172,17 +172,30 @@ def policy_program(seed, base):
     return engine
 
 
+def nested_outcome(program):
+    items, cells = [0], [5, 6, 7]
+    result = nested_functions.body_anywhere(program, items, cells)
+    result, items, cells = compss_wait_on(result, items, cells)
+    compss_barrier()
+    return result, items, cells
+
+
 def nested_program(seed, base):
     chance = random.Random(seed)
     program = random_programs.nested(chance, 5, 2)
     faults = random_cluster(chance)
-    wanted = test_nested_programs.outcome(program, f"{base}/plain")
-    seen, engine = run_on(base, seed, faults, lambda: test_nested_programs.outcome(program, f"{base}/session"))
+    wanted = nested_outcome(program)
+    seen, engine = run_on(base, seed, faults, lambda: nested_outcome(program))
     assert seen == wanted
     return engine
 
 
-KINDS = {"plain": plain_program, "constrained": constrained_program, "policies": policy_program}
+KINDS = {
+    "plain": plain_program,
+    "constrained": constrained_program,
+    "policies": policy_program,
+    "nested": nested_program,
+}
 
 
 def replay(kind, seed):
