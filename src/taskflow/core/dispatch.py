@@ -97,6 +97,7 @@ class Dispatch:
         self.shelved: dict[int, Crew] = {}  # with something on their shelf
         self.bytes_per_s = BYTES_PER_S
         self._changed: dict[int, Crew] = {}
+        self._may_spare = False  # some crew may have something for those without work that it had not before
         self._turns: dict[int, int] = {}
         self._sending: dict[int, int] = {}
         self._moving: dict[tuple[Any, int], int] = {}  # (value, target): source, or -1 while no source is free
@@ -160,7 +161,8 @@ class Dispatch:
             crew.shelf.append(task)
         self.shelved[crew.number] = crew
         if self.vacant:
-            self._serve_soon()  # somebody has nothing to do, and may take it over
+            self._may_spare = True  # somebody has nothing to do, and may take it over
+            self._serve_soon()
 
     def turns(self, function: FunctionRecord) -> list[int]:
         """The numbers of all nodes that the function's tasks can run on, another one first each time."""
@@ -330,6 +332,7 @@ class Dispatch:
         elif number not in self.loaded:
             self.loaded[number] = crew
             if self.vacant:
+                self._may_spare = True
                 self._serve_soon()
         if not crew.team:
             return
@@ -365,6 +368,8 @@ class Dispatch:
         self._note_room(crew)
         if crew.number in self.vacant:
             self._find_work(crew)
+        elif self.vacant and crew.number in self.loaded and self.scheduler.plan is None:
+            self._take_over(next(iter(self.vacant.values())), crew)
         if not self.ready:
             self.ready_limit = 1 if self.vacant else SPREAD_EVERY
 
@@ -391,8 +396,10 @@ class Dispatch:
             task = self.urgent.popleft()
             if task.state == READY:
                 self.give(task, crew)
-        for crew in list(itertools.islice(self.vacant.values(), LOOK_AT)):
-            self._find_work(crew)
+        if self._may_spare:
+            self._may_spare = False
+            for crew in list(itertools.islice(self.vacant.values(), LOOK_AT)):
+                self._find_work(crew)
         if not self.expecting:
             self._give_up()
 
@@ -439,13 +446,17 @@ class Dispatch:
         if crew.vacancy() <= 0 or self.scheduler.plan is not None:
             return  # what a plan has given to others stays there
         for other in self._some_loaded(crew):
-            surrendered = other.surrender(crew, self._worth_moving)
-            if surrendered is not None:
-                self.give(surrendered, crew)
-                crew.serve()
+            if self._take_over(crew, other):
                 return
-            if other.relieve(BALANCE_S + 2 * max(crew.round_trip_s, other.round_trip_s)):
-                return
+
+    def _take_over(self, crew: Crew, other: Crew) -> bool:
+        """Let the crew have what waits for the other; whether there is something."""
+        surrendered = other.surrender(crew, self._worth_moving)
+        if surrendered is not None:
+            self.give(surrendered, crew)
+            crew.serve()
+            return True
+        return other.relieve(BALANCE_S + 2 * max(crew.round_trip_s, other.round_trip_s))
 
     def _some_loaded(self, crew: Crew) -> Iterator[Crew]:
         """A few others on which tasks wait, others each time."""
