@@ -180,7 +180,15 @@ class Session:
     def __repr__(self) -> str:
         kernel = self.engine.kernel
         state = "stopped" if self.stopped else "running"
-        return f"<taskflow session {self.id} {state}, {self.workers} executors, {kernel.unfinished} unfinished tasks>"
+        return f"<taskflow session {self.id} {state}, {self.where}, {kernel.unfinished} unfinished tasks>"
+
+    @property
+    def where(self) -> str:
+        """Where its tasks run, for people: "2 nodes, 4 executors"."""
+        crews = [crew for crew in self.engine.kernel.crews.values() if crew.size]
+        count = sum(crew.size for crew in crews) if self.cluster is not None else self.workers
+        nodes = f"{len(crews)} node{'s' * (len(crews) != 1)}, " if self.engine.kernel.dispatch is not None else ""
+        return f"{nodes}{count} executor{'s' * (count != 1)}"
 
     # ------------------------------------------------------------------ tasks
 

@@ -44,6 +44,9 @@ def main(words: list[str]) -> int:
     except (UsageError, ArgumentError, ClusterFileError, SshError) as error:
         sys.stderr.write(f"runtask cluster {words[0]}: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"runtask cluster {words[0]}: interrupted\n")
+        return 130
 
 
 def describe(words: list[str]) -> int:

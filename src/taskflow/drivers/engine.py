@@ -218,6 +218,12 @@ _OF_AMD = re.compile(r"\b(AMD|ATI|Radeon|Instinct|MI[0-9]{2,3}[AX]?)\b", re.IGNO
 AnyLatch = Latch | QuietLatch | BelowLatch | ReadersLatch | RoomLatch
 
 
+def _place(executor: Executor) -> str:
+    """Which node the executor is on, for messages of runs on several."""
+    name = executor.crew.name
+    return f" of node {name}" if name and executor.crew.number else ""
+
+
 def _joined(output: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """Neighbours of one stream in one piece: a notebook makes a message of each."""
     pieces: list[tuple[int, list[str]]] = []
@@ -718,7 +724,7 @@ class Engine:
         function = task.function
         error.__cause__ = RemoteTraceback(
             f'\n"""\nin task {task.id} {function.name}, called at {task.location}, '
-            f'on executor {executor.id}:\n{text}"""'
+            f'on executor {executor.id}{_place(executor)}:\n{text}"""'
         )
         attempt = task.attempt
         if of_a_child:

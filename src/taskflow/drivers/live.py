@@ -845,7 +845,9 @@ class LiveEngine(Engine):
         if end["tail"]:
             lines.append("  the last lines it wrote:")
             lines += [f"    {line}" for line in end["tail"]]
-        lines.append(f"  full log: {end['log']}" + ("" if link.node is None else f" {link.where}"))
+        lines.append(f"  full log: {end['log']}")
+        if link.node is not None:
+            lines[-1] += f" {link.where}, until the run ends (--keep-workingdir keeps it)"
         return "\n".join(lines)
 
     # ------------------------------------------------------------------ the end

@@ -89,7 +89,7 @@ def start(**options: Any) -> None:
     if options.get("wcl", 0) > 0:
         compss_set_wall_clock(options["wcl"])
     session.notebook = Notebook({name for name in ("graph", "summary") if options.get(name)})
-    _say(f"session with {session.workers} executor{'s' * (session.workers > 1)}; run folder {session.run_dir}")
+    _say(f"session with {session.where}; run folder {session.run_dir}")
 
 
 def stop(sync: bool = False, _hard_stop: bool = False) -> None:

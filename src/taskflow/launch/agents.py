@@ -287,6 +287,7 @@ class Errand:
     given: str = "given"
     folders: tuple[tuple[str, str], ...] = ()
     title: str = ""
+    functions: bool = False  # functions of the main program will be sent there
     mark: str = dataclasses.field(default_factory=lambda: f"taskflow-{secrets.token_hex(8)}")
 
 
@@ -306,6 +307,8 @@ def start(connection: Connection, setup: NodeSetup, errand: Errand, attempt: Att
             process.write(_bootstrap() + b"\nmain()\n#\n" + json.dumps(header).encode() + b"\n")
         first = _heard(process, setup, attempt)
         process.python, process.executable, process.pid = first["python"], first["executable"], first["pid"]
+        if errand.functions:
+            _check_version(process)
         for archive in errand.archives:
             if archive.kind in first["needs"]:
                 data = archive.pack()
@@ -346,7 +349,7 @@ def _heard(process: RemoteProcess, setup: NodeSetup, attempt: Attempt) -> dict[s
     oldest = ".".join(map(str, OLDEST))
     if setup.interpreter:
         version = detail.rpartition("(")[2].rstrip(")")
-        state = f"is {version}" if version else "is not there, or may not be run"
+        state = f"is {version}" if version[:1].isdigit() else "is not there, or cannot be run"
         raise SshError(
             f"{where}: PythonInterpreter names {setup.interpreter}, which {state}; name a Python {oldest} or newer of"
             f" that node"
@@ -488,12 +491,7 @@ class Launcher:
         except BaseException:
             connection.close()
             raise
-        process = start(connection, setup, errand, attempt)
-        problem = version_problem(process)
-        if problem:
-            process.close()
-            raise SshError(f"{connection.route.where}: {problem}")
-        return process
+        return start(connection, setup, errand, attempt)
 
     def _errand(self, setup: NodeSetup, connection: Connection, config_of: Callable[[str, int], AgentConfig]) -> Errand:
         if self._tunnel:
@@ -526,7 +524,7 @@ class Launcher:
         )  # fmt: skip
         title = f"agent of {setup.name} in run {config.run}"
         text = config.pack().decode()
-        return Errand("taskflow.node.agent:main", text, tuple(archives), given, tuple(folders), title)
+        return Errand("taskflow.node.agent:main", text, tuple(archives), given, tuple(folders), title, functions=True)
 
     def _program(self, roots: tuple[str, ...]) -> Archive:
         with self._lock:
@@ -541,6 +539,13 @@ class Launcher:
 
 #: Variables that the command line has set, as additions to what was there.
 _OF_THE_SHELL = ("LD_LIBRARY_PATH", "CLASSPATH")
+
+
+def _check_version(process: RemoteProcess) -> None:
+    """Before anything that is the program's is sent. Raises SshError."""
+    problem = version_problem(process)
+    if problem:
+        raise SshError(f"{process.connection.route.where}: {problem}")
 
 
 def version_problem(process: RemoteProcess) -> str:

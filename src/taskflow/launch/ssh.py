@@ -652,7 +652,7 @@ def _bridge(channel: Any, target: tuple[str, int]) -> None:
         sock = socket.create_connection(target, timeout=10)
     except OSError as error:
         _log.warning("port %s, to which a node's connection leads: %s", target[1], error)
-        channel.close()
+        _close_channel(channel)
         return
     sock.settimeout(None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -660,8 +660,13 @@ def _bridge(channel: Any, target: tuple[str, int]) -> None:
     outward.start()
     _pump(channel, sock)
     outward.join()
-    channel.close()
+    _close_channel(channel)
     sock.close()
+
+
+def _close_channel(channel: Any) -> None:
+    with contextlib.suppress(OSError, EOFError):  # the connection it belongs to may have ended first
+        channel.close()
 
 
 def _pump(source: Any, sink: Any) -> None:
