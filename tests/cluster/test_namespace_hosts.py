@@ -168,7 +168,7 @@ def test_a_reset_leaves_nothing(namespace_cluster):
     for path in ("/tmp/left", "/dev/shm/left", "/root/left", "/home/alice/left"):
         assert not cluster.path("node1", path).exists()
     for node in cluster.nodes:
-        assert cluster.processes_of(node) == []
+        until(lambda node=node: cluster.processes_of(node) == [])  # its SSH server has just been asked whether it is up
         assert cluster.run("master", ["ssh", node, "true"]).returncode == 0
 
 

@@ -163,8 +163,8 @@ def main() -> None:
     context = server_context(RunKeys(settings["certificate"], settings["key"]))
     shares = Shares(settings["segments"], settings["roots"], settings["secret"])
     server = DataServer(listener, context, settings["run"], DataService(shares))
-    print(json.dumps({"port": server.port}), flush=True)  # noqa: T201  the parent reads it
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):  # interrupted, or the parent is gone already
+        os.write(sys.stdout.fileno(), json.dumps({"port": server.port}).encode() + b"\n")
         while os.read(sys.stdin.fileno(), 65536):
             pass
     server.close()
