@@ -30,6 +30,23 @@ class Layer(Protocol):
         """The result of the call, as the program sees it."""
 
 
+class Body(Protocol):
+    """What an executor runs in place of the body of a task's function: a program, ranks, something in a container.
+
+    Picklable. ``decorator``: its name, for messages. ``in_plain_calls``: it is also run in place of the function when
+    the task function is called without a session.
+    """
+
+    decorator: str
+    in_plain_calls: bool
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What is called with the arguments of the task."""
+
+    def inside(self, container: Body) -> Body:
+        """The same within a container. Raises ArgumentError if that makes no sense."""
+
+
 @dataclasses.dataclass
 class TaskOptions:
     """Settings of one task function.
@@ -38,6 +55,7 @@ class TaskOptions:
     ``constraints``: the keywords of `@constraint`, as they were given. ``io``: needs no computing unit.
     ``implements``: name of the task that it is another implementation of.
     ``nested``: its calls of task functions submit tasks. ``spread``: see `FunctionRecord`.
+    ``body``: what is run in place of the function's body. ``container``: what that, or the function, is run in.
     ``wrappers``: picklable callables that take the function and return the one that is run instead, in the executor;
     the last one is outermost. Those with a true attribute ``in_plain_calls`` are applied to plain calls, too.
     """
@@ -50,7 +68,24 @@ class TaskOptions:
     implements: str = ""
     nested: bool = False
     spread: str = ""
+    body: Body | None = None
+    container: Body | None = None
     wrappers: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = dataclasses.field(default_factory=list)
+
+    def wrapping(self) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
+        """All that is applied to the function in the executor, the innermost first."""
+        body = self.body
+        if self.container is not None:
+            body = self.container if body is None else body.inside(self.container)
+        return self.wrappers if body is None else [body, *self.wrappers]
+
+    def set_body(self, body: Body, task: str) -> None:
+        """Say what is run in place of the function's body. Raises ArgumentError if something is already."""
+        if self.body is not None:
+            raise ArgumentError(
+                f"@{body.decorator} of task {task}: it is run by @{self.body.decorator} already; take one of them away"
+            )
+        self.body = body
 
 
 def task_under(target: Any, decorator: str) -> TaskFunction:

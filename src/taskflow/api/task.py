@@ -121,7 +121,7 @@ class TaskFunction:
         """The options or the layers were changed: the next call makes them known to the session."""
         self._session = None
         self._body = self.__taskflow_function__
-        for wrapper in self.options.wrappers:
+        for wrapper in self.options.wrapping():
             if getattr(wrapper, "in_plain_calls", False):
                 self._body = wrapper(self._body)
 
@@ -424,7 +424,7 @@ class TaskFunction:
     def _definition(self) -> tuple[Any, ...]:
         """How executors get at what is to be run: see `FunctionRecord`."""
         code = self._code()
-        wrappers = self.options.wrappers
+        wrappers = self.options.wrapping()
         if not wrappers:
             return code
         return ("wrapped", encode(wrappers, f"what the decorators of {self._plan.name} add").blob(), code)
