@@ -78,7 +78,7 @@ def registry():
 
 
 def segments():
-    return os.listdir(runtime.session._segments)
+    return [name for name in os.listdir(runtime.session._segments) if name != ".spares"]
 
 
 def test_tracked_objects_go_with_the_last_reference_of_the_program():

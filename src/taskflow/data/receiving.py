@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow.data.connections import BrokenConnectionError
 from taskflow.data.files import remove_any
-from taskflow.data.shares import DIRECTORY_ITEM, Item, RefusedError, check_room, temporary_for
+from taskflow.data.shares import DIRECTORY_ITEM, SEGMENT_ITEM, Item, RefusedError, check_room, temporary_for
+from taskflow.data.spares import create_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,7 +172,10 @@ class Reception:
             if size > self._part_bytes:
                 check_room(folder, 0 if about["sparse"] else size)
             self._temporary = temporary_for(self.target)
-            self._file = os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            if self.item.kind == SEGMENT_ITEM and not about["sparse"]:
+                self._file = create_segment(folder, self._temporary, size)
+            else:
+                self._file = os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
             if about["sparse"]:
                 os.ftruncate(self._file, size)
             self._about = about
@@ -212,6 +216,7 @@ class Reception:
         if self.item.kind == DIRECTORY_ITEM:
             remove_any(self.target)
         else:
+            os.ftruncate(self._file, self.size)
             os.fchmod(self._file, self._about["mode"] & 0o777)
             os.close(self._file)
             self._file = -1

@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 from taskflow.data.files import remove_any
+from taskflow.data.spares import free_spares, remove_segment
 
 # Kinds of items.
 SEGMENT_ITEM = "segment"
@@ -77,7 +78,10 @@ class Shares:
 
     def drop(self, item: Item) -> None:
         """Remove an item that is not needed any more, if it is there. Raises RefusedError and OSError."""
-        remove_any(self.target(item))
+        if item.kind == SEGMENT_ITEM:
+            remove_segment(self.segments, os.path.basename(self._segment(item.name)))
+        else:
+            remove_any(self.target(item))
 
     def _segment(self, name: str) -> str:
         if not _NAME.fullmatch(name):
@@ -105,7 +109,13 @@ def temporary_for(target: str) -> str:
 
 def check_room(folder: str, nbytes: int) -> None:
     """Raise OSError (ENOSPC) if the disk that a folder is on has no room for so many bytes."""
-    status = os.statvfs(folder)
-    free = status.f_bavail * status.f_frsize
+    free = _free(folder)
+    if nbytes > free and free_spares(folder):
+        free = _free(folder)
     if nbytes > free:
         raise OSError(errno.ENOSPC, f"no room for {nbytes:,} bytes in {folder}: {free:,} are free")
+
+
+def _free(folder: str) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize

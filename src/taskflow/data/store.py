@@ -2,12 +2,14 @@
 
 A segment is written once, by the process that made the value, and never changed. Readers map it private: reading
 copies nothing, and a task that scribbles on its IN parameter hurts nobody. The master owns the life of a segment: its
-`Segment` handle removes the file when no version needs it any more; mappings that still exist keep their pages.
+`Segment` handle removes the file when no version needs it any more; mappings that still exist keep their pages (see
+`data.spares`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import itertools
 import mmap
@@ -17,6 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from taskflow.data.serialization import Encoded, decode
+from taskflow.data.spares import create_segment, free_spares, remove_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +63,7 @@ class Segment:
         if os.getpid() != self._process:
             return  # a forked child dropped its copy of the handle
         with contextlib.suppress(OSError):  # the whole folder was removed first
-            os.unlink(f"{self._directory}/{self.descriptor[0]}")
+            remove_segment(self._directory, self.descriptor[0])
 
 
 class Store:
@@ -97,16 +100,17 @@ class Store:
             pieces.append(buffer)
             position += buffer.nbytes
         path = f"{self.directory}/{name}"
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        file = create_segment(self.directory, path, position)
         try:
-            _write_all(descriptor, pieces)
+            _write_all(file, pieces, self.directory)
+            os.ftruncate(file, position)
         except OSError as error:
             os.unlink(path)
             raise OSError(
                 error.errno, f"no room for a value of {position:,} bytes in {self.directory} ({error.strerror})"
             ) from error
         finally:
-            os.close(descriptor)
+            os.close(file)
         return (name, len(encoded.header), tuple(spans), position)
 
     def keep(self, encoded: Encoded) -> Segment:
@@ -265,8 +269,12 @@ def _is_untouched(mapping: mmap.mmap) -> bool:
     return len(entries) == pages * 8 and all(flag & _FILE_PAGE or not flag & _PRESENT_OR_SWAPPED for flag in flags)
 
 
-def _write_all(file: int, pieces: list[Any]) -> None:
+def _write_all(file: int, pieces: list[Any], folder: str) -> None:
     for piece in pieces:
         view = memoryview(piece).cast("B")
         while view.nbytes:
-            view = view[os.write(file, view[:_WRITE_CHUNK]) :]
+            try:
+                view = view[os.write(file, view[:_WRITE_CHUNK]) :]
+            except OSError as error:
+                if error.errno != errno.ENOSPC or not free_spares(folder):
+                    raise
