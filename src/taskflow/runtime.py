@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,10 +40,12 @@ from taskflow.drivers.engine import Latch, QuietLatch, ReadersLatch
 from taskflow.interrupts import InterruptGuard
 from taskflow.model.cluster import Cluster, ClusterOptions
 from taskflow.model.errors import (
+    ArgumentError,
     CancelError,
     NotRunningError,
     RequirementsError,
     TaskflowError,
+    TaskflowWarning,
     WallClockError,
 )
 from taskflow.model.functions import Demand
@@ -61,7 +64,7 @@ if TYPE_CHECKING:
     from taskflow.model.cluster import Cluster
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
-    from taskflow.model.requirements import Node, Requirements
+    from taskflow.model.requirements import Mismatch, Node, Requirements
 
 #: The session that task calls go to, or None.
 session: Session | None = None
@@ -169,6 +172,7 @@ class Session:
         self._at_path: dict[str, weakref.WeakSet[Version]] = {}
         self.groups: dict[str, Group] = {}
         self.open_groups = 0
+        self._told_of_one_node = False
         self.stopped = False
         self.exit_code = 0  # with which it was stopped
         self.launched = False  # by runtask: the main program's end stops the session, and nothing before
@@ -235,34 +239,70 @@ class Session:
             home.offer(node.amounts, device_numbers(node))
         return node
 
-    def demand_of(self, requirements: Requirements, name: str) -> Demand | None:
-        """What a task takes from its node while it runs; None: one computing unit of any node, as any task.
+    def demand_of(self, requirements: Requirements, name: str, hosts: int = 1) -> Demand | None:
+        """What a task takes from its nodes while it runs; None: one computing unit of any node, as any task.
 
-        Raises RequirementsError if no node can ever run it; ``name`` is the task function.
+        ``hosts``: how many nodes it needs at once. Raises RequirementsError if there will never be so many that can run
+        it; ``name`` is the task function.
         """
-        from taskflow.model.requirements import demand_on, mismatches, table
+        from taskflow.model.requirements import demand_on, mismatches
 
+        if hosts > 1 and not requirements.units:
+            raise ArgumentError(
+                f"task {name} needs no computing unit (@IO), so it cannot have {hosts} nodes: what is reserved "
+                f"of each is at least one unit"
+            )
         nodes = self._nodes()
         found = [(node.name, mismatches(requirements, node, home=home)) for node, home in nodes]
-        if all(problems for _, problems in found):
-            where = "this machine does not have" if self.cluster is None else "no node has"
-            remedy = "; more workers (--workers) are more computing units"
-            if self.cluster is not None:
-                remedy = f", or declare in {self.cluster.source} what the nodes have"
-                if self.cluster.source == "--nodes":
-                    remedy = "; a file (--resources) can say more of nodes than --nodes does"
-            raise RequirementsError(
-                f"task {name} needs what {where}, so it could never run:\n{table(found)}\nlower its @constraint{remedy}"
-            )
-        demand = requirements.demand
+        alone = self.engine.kernel.dispatch is None
+        if sum(not problems for _, problems in found) < (1 if alone else hosts):
+            raise RequirementsError(self._why_never(name, 1 if alone else hosts, found))
+        if alone and hosts > 1:
+            requirements, hosts = self._on_one_node(requirements, hosts, nodes[0][0]), 1
+        demand = requirements.demand._replace(hosts=hosts)
         if not demand.units:
             self.engine.start_io(self.io_executors)
         fitting = [node for (node, _), (_, problems) in zip(nodes, found, strict=True) if not problems]
-        if any(demand_on(requirements, node) != demand for node in fitting):
+        if any(demand_on(requirements, node) != demand._replace(hosts=1) for node in fitting):
             demand = demand._replace(varies=True)
         if demand.varies or len(fitting) < len(nodes):
             demand = demand._replace(nodes=requirements)
         return None if demand == Demand() else demand
+
+    def _why_never(self, name: str, hosts: int, found: list[tuple[str, list[Mismatch]]]) -> str:
+        """Why a task could never run, given what keeps it from running on each node."""
+        from taskflow.model.requirements import lacking_nodes, table
+
+        where = "this machine does not have" if self.cluster is None else "no node has"
+        remedy = "lower its @constraint"
+        if hosts > 1:
+            where = f"fewer than {hosts} nodes have"
+            remedy += ", or the number of its nodes"
+            found = [*lacking_nodes(hosts, found), *found]
+        if self.cluster is None:
+            remedy += "; more workers (--workers) are more computing units"
+        elif self.cluster.source == "--nodes":
+            remedy += "; a file (--resources) can say more of nodes than --nodes does"
+        else:
+            remedy += f", or declare in {self.cluster.source} what the nodes have"
+        return f"task {name} needs what {where}, so it could never run:\n{table(found)}\n{remedy}"
+
+    def _on_one_node(self, requirements: Requirements, hosts: int, node: Node) -> Requirements:
+        """What a task for several nodes takes of the only one: the shares of all of them, as far as they fit."""
+        from taskflow.model.requirements import mismatches
+
+        if not self._told_of_one_node:
+            self._told_of_one_node = True
+            warnings.warn(
+                "a task for several nodes was called, and this run has one machine: such tasks run there alone, with "
+                "as many of their shares as there are; --nodes or --resources and --project name more machines",
+                TaskflowWarning,
+                stacklevel=2,
+            )
+        count = hosts
+        while count > 1 and mismatches(requirements.times(count), node):
+            count -= 1
+        return requirements.times(count)
 
     def _nodes(self) -> list[tuple[Node, bool]]:
         """The nodes that run tasks, or will when they are there; whether each is home."""

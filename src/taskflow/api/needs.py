@@ -1,4 +1,4 @@
-"""What the calls of a task function need of a node, and its implementations: from decorators to the kernel's terms."""
+"""What the calls of a task function need of nodes, and its implementations: from decorators to the kernel's terms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskflow.api.arguments import warn
 from taskflow.api.futures import Future
 from taskflow.model.errors import ArgumentError
 from taskflow.model.expressions import Expression, UnknownNameError
-from taskflow.model.requirements import DYNAMIC, Requirements, resolve, variables
+from taskflow.model.requirements import DYNAMIC, Requirements, resolve, variable, variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Needs:
-    """The constraints of one task function. Those with expressions differ from call to call.
+    """The constraints of one task function, and how many nodes it has. Those with expressions differ from call to call.
 
     Raises ArgumentError for an expression that is not allowed.
     """
@@ -35,11 +35,41 @@ class Needs:
             for name, value in self._constraints.items()
             if name in DYNAMIC and isinstance(value, str) and _is_expression(value)
         }
+        self._hosts = task.options.hosts
+        self._where_hosts = f"the number of nodes of task {task.plan.name}"
+        self._hosts_expression: Expression | None = None
+        if isinstance(self._hosts, str) and _is_expression(self._hosts):
+            self._hosts_expression = Expression(self._hosts, self._where_hosts)
 
     @property
     def dynamic(self) -> bool:
         """Whether they depend on the arguments of the call, or on globals."""
-        return bool(self._expressions)
+        return bool(self._expressions) or (isinstance(self._hosts, str) and not self._hosts.strip().isdecimal())
+
+    def hosts(self, arguments: Mapping[str, Any]) -> int:
+        """How many nodes one call with these arguments has at once. Raises ArgumentError if that is no such number."""
+        value: Any = self._hosts
+        said = repr(value)
+        if self._hosts_expression is not None:
+            value = self._value_of(self._hosts_expression, arguments)
+        elif isinstance(value, str) and (name := variable(value)):
+            if name not in os.environ:
+                raise ArgumentError(
+                    f"{self._where_hosts} is taken from the environment variable {name}, which is not set; export it "
+                    f"before the program starts, or set it in os.environ before the call"
+                )
+            value = os.environ[name]
+        try:
+            number = float(value)
+            whole = int(number)
+        except (TypeError, ValueError, OverflowError):
+            hint = ""
+            if self._hosts_expression is not None and value == self._hosts:
+                hint = "; neither an argument of the call nor a global of the task's module has that name"
+            raise ArgumentError(f"{self._where_hosts} is a whole number, not {said}{hint}") from None
+        if whole != number or whole < 1:
+            raise ArgumentError(f"{self._where_hosts} is a whole number of at least 1, not {value!r}")
+        return whole
 
     def requirements(self, arguments: Mapping[str, Any]) -> Requirements:
         """The needs of one call with these arguments. Raises ArgumentError for values that make no sense."""

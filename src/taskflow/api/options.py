@@ -53,6 +53,8 @@ class TaskOptions:
 
     ``on_failure``, ``defaults`` and ``time_out`` (seconds, 0: none) are what `@task` or `@on_failure` say.
     ``constraints``: the keywords of `@constraint`, as they were given. ``io``: needs no computing unit.
+    ``hosts``: nodes that it has at once, the constraints being those of each: a number, or a text that says it at each
+    call (see `api.needs`).
     ``implements``: name of the task that it is another implementation of.
     ``nested``: its calls of task functions submit tasks. ``spread``: see `FunctionRecord`.
     ``body``: what is run in place of the function's body. ``container``: what that, or the function, is run in.
@@ -65,6 +67,7 @@ class TaskOptions:
     time_out: float = 0.0
     constraints: dict[str, Any] = dataclasses.field(default_factory=dict)
     io: bool = False
+    hosts: int | str = 1
     implements: str = ""
     nested: bool = False
     spread: str = ""

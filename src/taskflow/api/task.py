@@ -263,11 +263,12 @@ class TaskFunction:
         returns = self._returns
         count = returns.count if returns.count in (0, 1) and not returns.same else -1
         options = self.options
-        if options.constraints or options.io or runtime.implementations:
+        needy = options.constraints or options.io or options.hosts != 1
+        if needy or runtime.implementations:
             from taskflow.api.needs import Needs, family_of
 
             self._family = family_of(self)
-            self._needs = Needs(self) if options.constraints or options.io else None
+            self._needs = Needs(self) if needy else None
             if self._needs is not None:
                 self._needs.warn_of_unset(session.unset_variables)
         self._varied = bool(self._family) or (self._needs is not None and self._needs.dynamic)
@@ -292,7 +293,10 @@ class TaskFunction:
 
     def _demand(self, session: runtime.Session, arguments: dict[str, Any]) -> Demand | None:
         """What a call with these arguments takes of the node. Raises RequirementsError if it can never have it."""
-        return None if self._needs is None else session.demand_of(self._needs.requirements(arguments), self._plan.name)
+        needs = self._needs
+        if needs is None:
+            return None
+        return session.demand_of(needs.requirements(arguments), self._plan.name, needs.hosts(arguments))
 
     def _record_of_call(
         self, session: runtime.Session, said: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]

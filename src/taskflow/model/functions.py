@@ -20,6 +20,7 @@ class Demand(NamedTuple):
     processor, how many, indexes of those that will do on this node; none: all of the type), which it has for itself.
     ``amounts``: (name of the constraint, how much) of what can be divided at will. ``nodes``: what the node must be
     like; None: any will do. ``varies``: some nodes give something else, which `requirements.demand_on` says.
+    ``hosts``: so many nodes it has at once, and all of this on each of them; its body runs on one.
     """
 
     units: int = 1
@@ -27,6 +28,7 @@ class Demand(NamedTuple):
     amounts: tuple[tuple[str, float], ...] = ()
     nodes: Requirements | None = None
     varies: bool = False
+    hosts: int = 1
 
 
 class FunctionRecord:

@@ -114,6 +114,14 @@ class Requirements:
         devices = [(need.type, need.units, ()) for need in self.processors if need.type != "CPU"]
         return Demand(self.units, tuple(devices), self.amounts)
 
+    def times(self, count: int) -> Requirements:
+        """What so many such tasks need of one node."""
+        processors = tuple([dataclasses.replace(need, units=need.units * count) for need in self.processors])
+        return dataclasses.replace(
+            self, processors=processors, memory_size=self.memory_size * count, storage_size=self.storage_size * count,
+            storage_bw=self.storage_bw * count,
+        )  # fmt: skip
+
     @property
     def amounts(self) -> tuple[tuple[str, float], ...]:
         """What the task takes of things that can be divided at will, by the name of the constraint."""
@@ -282,6 +290,12 @@ def variables(constraints: Mapping[str, Any]) -> set[str]:
     ]
     found = [_VARIABLE.match(value.strip()) for value in values if isinstance(value, str)]
     return {match[1] or match[2] for match in found if match}
+
+
+def variable(text: str) -> str:
+    """Name of the environment variable that a text stands for (``$NAME`` or ``${NAME}``); "" if it does not."""
+    found = _VARIABLE.match(text.strip())
+    return "" if found is None else found[1] or found[2]
 
 
 def _expand(given: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -498,6 +512,13 @@ def _selections(processors: tuple[Processor, ...]) -> list[tuple[int, ...]]:
 
 def _name_of(places: tuple[int, ...]) -> str:
     return f"units of processors {', '.join(map(str, places))}"
+
+
+def lacking_nodes(hosts: int, found: Iterable[tuple[str, Iterable[Mismatch]]]) -> list[tuple[str, list[Mismatch]]]:
+    """A line for `table` that says how many nodes would do, for a task that needs more at once."""
+    fit = [name for name, reasons in found if not reasons]
+    there = f"{len(fit)} ({', '.join(fit[:3])}{', ...' * (len(fit) > 3)})" if fit else "0"
+    return [("all together", [Mismatch("nodes at once", str(hosts), there)])]
 
 
 _SHOWN_NODES = 8  #: with reasons of their own, in a table
