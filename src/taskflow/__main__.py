@@ -2,7 +2,7 @@
 
 import sys
 
-from taskflow.cli.runtask import main
+from taskflow.cli.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -161,9 +161,16 @@ def make_check(engine: Engine, run_dir: Path, wanted: bool | str) -> Check | Non
     return Check(engine, run_dir, fails=wanted == "error")
 
 
-def make_segment_folder(identity: str) -> str:
-    """A private folder for shared segments: in ``/dev/shm`` if it can be written, else among temporary files."""
+def make_segment_folder(identity: str) -> tuple[str, int]:
+    """A private folder for shared segments: in ``/dev/shm`` if it can be written, else among temporary files.
+
+    With it comes the open file by which it is known to be in use (see `launch.leftovers`).
+    """
+    from taskflow.launch import leftovers
+
     folder = "/dev/shm"  # noqa: S108  mkdtemp makes a folder of our own in it
     if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
         folder = tempfile.gettempdir()
-    return tempfile.mkdtemp(prefix=f"taskflow-{identity}-", dir=folder)
+    leftovers.sweep(folder)
+    made = tempfile.mkdtemp(prefix=f"taskflow-{identity}-", dir=folder)
+    return made, leftovers.claim(made)

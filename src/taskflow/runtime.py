@@ -122,7 +122,7 @@ class Session:
             self.workers = 0 if cluster.home is None else cluster.home.executors
         argv = list(sys.argv if argv is None else argv)
         self.id, self.run_dir = preparation.make_run_dir(run_dir, argv)
-        segments = preparation.make_segment_folder(self.id)
+        segments, self._claim = preparation.make_segment_folder(self.id)
         self._segments = segments
         self.journal = Journal.create(
             self.run_dir, id=self.id, started=time.time(), argv=argv, python=sys.version.split()[0],
@@ -156,6 +156,7 @@ class Session:
             import shutil
 
             shutil.rmtree(segments, ignore_errors=True)
+            self._let_go()
             raise
         self.engine.output = _write_output
         self.engine.max_pending = self.engine.pending_limit = max_pending
@@ -655,6 +656,7 @@ class Session:
             import shutil
 
             shutil.rmtree(self._segments, ignore_errors=True)
+            self._let_go()
             for folder in ("files", "scratch"):
                 shutil.rmtree(self.run_dir / folder, ignore_errors=True)
             for log in self.run_dir.glob("*.log"):
@@ -692,6 +694,17 @@ class Session:
         import shutil
 
         shutil.rmtree(self._segments, ignore_errors=True)
+
+    def _let_go(self) -> None:
+        """Close the file by which the folder of segments is known to be in use."""
+        if self._claim != -1:
+            os.close(self._claim)
+            self._claim = -1
+
+    def leave_to_parent(self) -> None:
+        """In a forked child of the main program: close this process's copies of what is open."""
+        self.engine.leave_to_parent()
+        self._let_go()
 
     def _abandon(self) -> None:
         """Futures that the program still has must not wait for a session that is over."""
@@ -854,7 +867,7 @@ def _after_fork_in_child() -> None:
     """A forked child of the main program is not part of the session, and must not keep its connections open."""
     global session
     if session is not None:
-        session.engine.leave_to_parent()
+        session.leave_to_parent()
         session = None
 
 

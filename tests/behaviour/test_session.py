@@ -128,8 +128,14 @@ def test_several_sessions_one_after_the_other(tmp_path):
 )
 def test_wrong_options_are_refused_and_leave_nothing(options, tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(preparation, "make_segment_folder", lambda _: made.append(str(tmp_path / "shm")) or made[0])
-    (tmp_path / "shm").mkdir()
+
+    def make(identity):
+        folder, claim = make_segment_folder(identity)
+        made.append(folder)
+        return folder, claim
+
+    make_segment_folder = preparation.make_segment_folder
+    monkeypatch.setattr(preparation, "make_segment_folder", make)
     with pytest.raises((ValueError, TypeError)):
         taskflow.start(run_dir=tmp_path / "run", **options)
     assert runtime.session is None
@@ -234,7 +240,7 @@ def test_nothing_is_left_in_shared_memory(start):
     assert folder.name.startswith("taskflow-")
     values = [give(bytes(200_000)) for _ in range(4)]
     compss_wait_on(values)
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.glob("[!.]*"))) == 4
     taskflow.stop()
     assert not folder.exists()
 

@@ -145,14 +145,41 @@ finally:
     assert len(errors.splitlines()) == 1
 
 
-@pytest.mark.parametrize("delay", [0.05, 0.1, 0.15, 0.2])
-def test_signal_during_the_start(runtask, delay):
-    runtask.write(WORKING + "compss_barrier()")
-    process = runtask.start("--workers", "1", "app.py")
-    time.sleep(delay)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
-    assert process.returncode in (130, -signal.SIGINT)  # the latter before runtask itself has been loaded
+#: Is imported by the interpreter before runtask begins: it interrupts the process when a certain module is imported.
+INTERRUPTING = """
+import os, signal, sys
+
+class Interrupt:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == module:
+            sys.meta_path.remove(Interrupt)
+            os.kill(os.getpid(), signal.SIGINT)
+
+module = os.environ.pop("INTERRUPT_AT", "")  # so that what it starts is spared
+if module:
+    sys.meta_path.insert(0, Interrupt)
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "taskflow.cli.runtask", "taskflow.cli.options", "taskflow.model.errors", "taskflow.cli.signals",
+        "taskflow.launch.spawn", "subprocess", "taskflow.runtime", "taskflow.data.store", "taskflow.drivers.live",
+        "taskflow.launch.leftovers",
+    ],
+)  # fmt: skip
+def test_signal_during_the_start(runtask, module):
+    runtask.write("open('begun', 'w').close()")
+    runtask.write(INTERRUPTING, "early/sitecustomize.py")
+    path = os.pathsep.join([str(runtask.folder / "early"), os.environ.get("PYTHONPATH", "")])
+    variables = {"PYTHONPATH": path, "INTERRUPT_AT": module}
+    ended = runtask.words("--workers", "1", "app.py", env=variables)
+    assert ended.returncode == 130, ended
+    assert ended.stderr.startswith("runtask: interrupted"), ended
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (runtask.folder / "begun").exists()
 
 
 def test_terminal_sends_the_interrupt_to_all_processes(runtask):

@@ -412,6 +412,24 @@ def test_nothing_of_a_killed_agent_is_left(agents):
     wait_until(lambda: not Path(folder).exists(), 10)
 
 
+def test_what_a_node_whose_processes_were_all_killed_left_is_removed_by_the_next_agent(agents):
+    agents.start(setup("one"), setup("two"))
+    wait_until(lambda: len(nodes()) == 2)
+    wait_until(lambda: len(children(agents.pid("one"))) >= 3)
+    facts, other = nodes()["one"].facts, nodes()["two"].facts
+    processes = [agents.pid("one"), *children(agents.pid("one"))]
+    for pid in processes:  # stopped first, so that none of them can clean up after another
+        os.kill(pid, signal.SIGSTOP)
+    for pid in processes:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: "one" in nodes() and nodes()["one"].facts["folder"] != facts["folder"])
+    wait_until(lambda: not Path(facts["folder"]).exists(), 5)
+    wait_until(lambda: not Path(facts["segments"]).exists(), 5)
+    for living in (other, nodes()["one"].facts):
+        assert Path(living["folder"]).exists()
+        assert Path(living["segments"]).exists()
+
+
 def test_a_silent_agent_is_noticed(agents, capfd):
     agents.start(setup("one"), setup("two"), options=QUICK)
     wait_until(lambda: len(nodes()) == 2)

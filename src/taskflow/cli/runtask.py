@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from taskflow import finder
 from taskflow._version import __version__
+from taskflow.cli import start
 from taskflow.cli.options import Options, UsageError, help_text, parse
 from taskflow.cli.program import NotRunnableError, Program
 from taskflow.cli.signals import LAST_CHANCE, Signals
@@ -40,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     if words[:1] == ["cluster"]:
         from taskflow.cli import cluster
 
+        start.unwatch()
         return cluster.main(words[1:])
     machines: Cluster | None = None
     try:
@@ -109,8 +111,12 @@ class Launch:
             self.signals.restore()
             say(f"the run cannot start: {error}")
             return 2
-        except KeyboardInterrupt:  # while it waited for the nodes; the session has cleaned up
-            self.signals.restore()
+        except KeyboardInterrupt:  # while it waited for the nodes
+            from taskflow import runtime
+
+            if runtime.session is not None:  # the last of them had just come
+                return self._interrupted(runtime.session)
+            self.signals.shut_down()  # the session has cleaned up
             say(f"{self.signals.what} while the nodes were started")
             return self.signals.exit_code
         try:

@@ -19,6 +19,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from taskflow.cli import start
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -43,7 +45,7 @@ class Signals:
         self._installed: list[signal.Signals] = []
         if threading.current_thread() is threading.main_thread():
             for number, default in _DEFAULTS.items():
-                if signal.getsignal(number) is default:
+                if signal.getsignal(number) in (default, start.end):
                     signal.signal(number, self)
                     self._installed.append(number)
 

@@ -24,6 +24,7 @@ import socket
 import stat
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import deque
@@ -34,6 +35,7 @@ from taskflow.cluster.machine import usable_cores, usable_memory, visible_gpus
 from taskflow.data.serve import DataServer, DataService, token_for
 from taskflow.data.shares import Shares
 from taskflow.data.transfers import Mover
+from taskflow.launch import leftovers
 from taskflow.launch.local import ExecutorHandle, LocalNode, allow_files, tail
 from taskflow.launch.spawn import Zygote
 from taskflow.model.errors import TaskflowError
@@ -91,6 +93,7 @@ class Folders:
         base = os.path.expanduser(config.working_dir)
         mine = not base
         base = base or f"{tempfile.gettempdir()}/taskflow-{os.getuid()}"
+        self._claims: list[int] = []  # open files, by which others see that we live
         try:
             os.makedirs(base, mode=0o700, exist_ok=True)
             if mine:
@@ -115,6 +118,14 @@ class Folders:
         except OSError:
             self.segments = f"{self.top}/segments"
             os.mkdir(self.segments, mode=0o700)
+        self._claims += [leftovers.claim(folder) for folder in self.temporary(keep=config.keep)]
+        # What others have left may be much, and is removed while we go on.
+        threading.Thread(target=self._sweep, args=(base,), name="taskflow-sweep", daemon=True).start()
+
+    @staticmethod
+    def _sweep(base: str) -> None:
+        leftovers.sweep("/dev/shm")  # noqa: S108  only what agents of this user have made there
+        leftovers.sweep_below(base)
 
     def temporary(self, *, keep: bool) -> list[str]:
         """What is removed at the end."""

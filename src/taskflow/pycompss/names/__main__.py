@@ -2,7 +2,7 @@
 
 import sys
 
-from taskflow.cli.runtask import main_of_pycompss
+from taskflow.cli.start import main_of_pycompss
 
 if __name__ == "__main__":
-    sys.exit(main_of_pycompss(sys.argv[1:]))
+    sys.exit(main_of_pycompss())
