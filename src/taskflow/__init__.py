@@ -14,6 +14,7 @@ from taskflow._version import __version__
 
 if TYPE_CHECKING:
     from taskflow import check as check
+    from taskflow.api.binary import binary
     from taskflow.api.constraint import IO, constraint
     from taskflow.api.functions import (
         compss_barrier,
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
         FindingsError,
         FutureUsedAsValueError,
         MissingOutputError,
+        NoSessionError,
         NotRunningError,
         ProgramError,
         RemoteTraceback,
@@ -142,6 +144,7 @@ if TYPE_CHECKING:
 
 # The names are imported when they are first used: `runtask` starts the executors before it imports the rest.
 _HOMES = {
+    "taskflow.api.binary": ("binary",),
     "taskflow.api.constraint": ("IO", "constraint"),
     "taskflow.api.implement": ("implement",),
     "taskflow.api.functions": (
@@ -196,6 +199,7 @@ _HOMES = {
         "FindingsError",
         "FutureUsedAsValueError",
         "MissingOutputError",
+        "NoSessionError",
         "NotRunningError",
         "ProgramError",
         "UnavailableError",
@@ -312,6 +316,7 @@ __all__ = [
     "FutureUsedAsValueError",
     "Keep_rename",
     "MissingOutputError",
+    "NoSessionError",
     "NotRunningError",
     "Prefix",
     "ProgramError",
@@ -330,6 +335,7 @@ __all__ = [
     "Weight",
     "__version__",
     "as_completed",
+    "binary",
     "compss_barrier",
     "compss_barrier_group",
     "compss_cancel_group",

@@ -94,7 +94,7 @@ def test_s34_an_epilog_finds_the_outputs_of_the_body(tmp_path):
 
 def test_a_failing_prolog_prevents_the_body_and_says_why(engine, tmp_path):
     marker = tmp_path / "marker"
-    with pytest.raises(ProgramError, match=r"refused: sh -c .* ended with exit value 3; .*\ncause") as raised:
+    with pytest.raises(ProgramError, match=r"refused .*: sh -c .* ended with exit value 3; .*\ncause") as raised:
         compss_wait_on(refused(str(marker)))
     assert not marker.exists()
     if engine.name == "local":
@@ -184,9 +184,11 @@ def test_a_program_ends_with_its_executor(engine, tmp_path):  # noqa: ARG001
     compss_barrier_started(path)
     program = int(path.read_text())
     with open(f"/proc/{program}/stat") as file:
-        leader = int(file.read().rsplit(")", 1)[1].split()[2])  # of its process group
-    assert leader in {link.handle.pid for link in runtime.session.engine.links.values()}
-    os.kill(leader, signal.SIGKILL)
+        executor = int(file.read().rpartition(")")[2].split()[1])  # its parent
+    with open(f"/proc/{executor}/stat") as file:
+        executor = int(file.read().rpartition(")")[2].split()[1])
+    assert executor in {link.handle.pid for link in runtime.session.engine.links.values()}
+    os.kill(executor, signal.SIGKILL)
     assert until(lambda: not alive(program))
     compss_cancel_group("killed")
 
@@ -207,7 +209,7 @@ class TestDecoration:
         [
             ({}, "@prolog needs the argument 'binary'"),
             ({"binary": "x", "args": "{{nothing}}"}, r"args mentions {{nothing}}, but the task has no parameter"),
-            ({"binary": " "}, "binary is empty"),
+            ({"binary": " "}, "@prolog: binary is the name or the path of something to run, not ' '"),
             ({"binary": "x", "args": 5}, "args is a text or a list of texts, not 5"),
             ({"binary": "x", "fail_by_exit_value": "perhaps"}, "fail_by_exit_value is True or False, not 'perhaps'"),
         ],

@@ -6,39 +6,7 @@ import sys
 import pytest
 
 from taskflow import ProgramError
-from taskflow.model.errors import ArgumentError
 from taskflow.runners import binary
-
-
-def test_a_template_is_split_before_values_are_put_in():
-    values = {"a": "one two", "n": 3}
-    assert binary.arguments("-x {{a}} --n={{ n }}{{n}}", values) == ["-x", "one two", "--n=33"]
-    assert binary.arguments(["-x {{a}}", "plain text"], values) == ["-x one two", "plain text"]
-    assert binary.places("-x {{a}} --n={{ n }}") == ["a", "n"]
-
-
-def test_variables_and_wildcards_are_expanded_in_the_template_only(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TASKFLOW_TEST", "value")
-    for name in ("b.txt", "a.txt"):
-        (tmp_path / name).touch()
-    assert binary.arguments("$TASKFLOW_TEST *.txt *.none {{p}}", {"p": "$TASKFLOW_TEST*"}) == [
-        "value", "a.txt", "b.txt", "*.none", "$TASKFLOW_TEST*",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("value", "meant"),
-    [(True, True), (False, False), (0, False), (1, True), ("true", True), ("False", False), ("0", False), ("$T", True)],
-)
-def test_exit_values_count_or_not(value, meant, monkeypatch):
-    monkeypatch.setenv("T", "true")
-    assert binary.truth(value, "here") is meant
-
-
-def test_another_word_is_refused():
-    with pytest.raises(ArgumentError, match="here: fail_by_exit_value is True or False, not 'maybe'"):
-        binary.truth("maybe", "here")
 
 
 def run(program, *arguments, **options):

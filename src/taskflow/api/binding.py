@@ -53,11 +53,13 @@ class Plan:
         self.by_name: dict[str, Parameter] = {}
         self.required: set[str] = set()
         self.varargs: Parameter | None = None
+        self._varargs_name = ""
         self.self_name = ""  # of the parameter that is the object of a method
         self.takes_keywords = False
         for name, parameter in self.signature.parameters.items():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 self.varargs = annotations.get(name, varargs)
+                self._varargs_name = name
                 continue
             if parameter.kind is parameter.VAR_KEYWORD:
                 self.takes_keywords = True
@@ -90,6 +92,17 @@ class Plan:
             and all(_is_plain_parameter(parameter) for parameter in self.by_name.values())
             and (self.varargs is None or _is_plain_parameter(self.varargs))
         )
+
+    @property
+    def object_name(self) -> str:
+        """The parameter that is the object or the class of a method, or nothing."""
+        first = self.positional[0] if self.positional else ""
+        is_class = first == "cls" and "." in self.name and not self.name.rpartition(".")[0].endswith("<locals>")
+        return first if is_class else self.self_name
+
+    def all_parameters(self) -> dict[str, Parameter]:
+        """What is declared of all parameters, that of ``*args`` too, by name."""
+        return self.by_name if self.varargs is None else {**self.by_name, self._varargs_name: self.varargs}
 
     def _default_travels(self, name: str, default: Any) -> bool:
         """Whether a default is bound like an argument when it is used: a path, a tracked or a mutable object."""

@@ -33,12 +33,16 @@ class Layer(Protocol):
 class Body(Protocol):
     """What an executor runs in place of the body of a task's function: a program, ranks, something in a container.
 
-    Picklable. ``decorator``: its name, for messages. ``in_plain_calls``: it is also run in place of the function when
-    the task function is called without a session.
+    Picklable.
     """
 
-    decorator: str
-    in_plain_calls: bool
+    @property
+    def decorator(self) -> str:
+        """Its name, for messages."""
+
+    @property
+    def in_plain_calls(self) -> bool:
+        """It is also run in place of the function when the task function is called without a session."""
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """What is called with the arguments of the task."""

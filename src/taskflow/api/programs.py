@@ -8,68 +8,49 @@ import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from taskflow.api.arguments import checked
+from taskflow.api.binary import check_fail_flag, check_template, place_of, text_of
 from taskflow.api.options import task_under
 from taskflow.model.errors import ArgumentError
-from taskflow.runners import binary
+from taskflow.runners.binary import Program, folder_of_body, program_folder
+from taskflow.runners.command import arguments, texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from taskflow.api.task import TaskFunction
+    from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class Beside:
     """A wrapper of a task's function that runs a program before it (prolog) or after it (epilog)."""
 
     when: str
-    task: str
-    binary: str
-    args: str | Sequence[str]
-    fail_by_exit_value: Any
+    program: Program
 
     in_plain_calls: ClassVar[bool] = True
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function with the program."""
-        run = functools.partial(_before if self.when == "prolog" else _after, self, function)
-        return functools.update_wrapper(run, function)
+        return functools.update_wrapper(functools.partial(_run_both, self, function), function)
 
-    @property
-    def where(self) -> str:
-        """How errors begin."""
-        return f"@{self.when} of task {self.task}"
-
-    def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def run(self, texts: dict[str, list[str]], folder: str | None) -> None:
         """Run the program for one call of the function. Raises ProgramError."""
-        argv = [self.binary, *binary.arguments(self.args, _values(function, args, kwargs) if self.args else {})]
-        ended = binary.run(argv, self.where)
-        if ended.exit_value and binary.truth(self.fail_by_exit_value, self.where):
-            raise ended.failure(self.where)
+        program = self.program
+        there = folder or program_folder()
+        argv = [program.program(program.binary, there), *arguments(program.args or "", texts, there)]
+        program.execute(argv, texts, there, {})
 
 
-def _before(program: Program, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    program.run(function, args, kwargs)
-    return function(*args, **kwargs)
-
-
-def _after(program: Program, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    result = function(*args, **kwargs)
-    program.run(function, args, kwargs)
-    return result
-
-
-def _values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by name, those in ``**kwargs`` too."""
-    bound = inspect.signature(function).bind(*args, **kwargs)
-    bound.apply_defaults()
-    values = dict(bound.arguments)
-    for name, parameter in bound.signature.parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            values.update(values.pop(name))
-    return values
+def _run_both(beside: Beside, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    signature = inspect.signature(function)
+    texts = texts_of(signature, beside.program.parameters, args, kwargs, without=beside.program.object_name)
+    with folder_of_body(function, texts) as folder:
+        if beside.when == "prolog":
+            beside.run(texts, folder)
+            return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+        beside.run(texts, folder)
+        return result
 
 
 def prolog(**arguments: Any) -> Callable[[F], F]:
@@ -77,7 +58,8 @@ def prolog(**arguments: Any) -> Callable[[F], F]:
 
     ``binary``: the program. ``args``: its arguments, a text that is split at blanks or a list of texts, in which
     ``{{parameter}}`` stands for an argument of the task. ``fail_by_exit_value`` (default True): another exit value than
-    0 fails the task, and its body is not run. Environment variables are expanded.
+    0 fails the task, and its body is not run. Environment variables are expanded. Before a program (`binary` and its
+    kin) it runs in the folder of that, else in the one that the main program was started in.
 
     Raises ArgumentError for wrong arguments and for names that the task has not, TypeError if there is no task below.
     """
@@ -97,28 +79,18 @@ def _decorator(when: str, given: dict[str, Any], *, fail_by_exit_value: bool) ->
 
     def decorate(function: F) -> F:
         task = task_under(function, when)
+        where = place_of(task, when)
+        if any(isinstance(other, Beside) and other.when == when for other in task.options.wrappers):
+            raise ArgumentError(f"{where}: a task can have one {when}, and it has one already")
         fails = known.get("fail_by_exit_value", fail_by_exit_value)
-        program = Program(when, task.plan.name, str(known["binary"]), known.get("args") or "", fails)
-        _check(program, task)
-        task.options.wrappers.append(program)
+        check_template(known.get("args"), task, where)
+        check_fail_flag(fails, where)
+        program = Program(
+            where, text_of("binary", known, when), known.get("args"), "", fails, task.plan.all_parameters(),
+            task.plan.object_name,
+        )  # fmt: skip
+        task.options.wrappers.append(Beside(when, program))
         task.changed()
         return function
 
     return decorate
-
-
-def _check(program: Program, task: TaskFunction) -> None:
-    where = program.where
-    if any(isinstance(other, Program) and other.when == program.when for other in task.options.wrappers):
-        raise ArgumentError(f"{where}: a task can have one {program.when}, and it has one already")
-    if not program.binary.strip():
-        raise ArgumentError(f"{where}: binary is empty; it is the name or the path of a program")
-    if not isinstance(program.args, (str, list, tuple)) or not all(isinstance(item, str) for item in program.args):
-        raise ArgumentError(f"{where}: args is a text or a list of texts, not {program.args!r}")
-    if not isinstance(program.fail_by_exit_value, str) or "$" not in program.fail_by_exit_value:
-        binary.truth(program.fail_by_exit_value, where)
-    if task.plan.takes_keywords:
-        return
-    for name in binary.places(program.args):
-        if name not in task.plan.signature.parameters:
-            raise ArgumentError(f"{where}: args mentions {{{{{name}}}}}, but the task has no parameter {name!r}")

@@ -106,6 +106,11 @@ class TaskFunction:
         return self._returns
 
     @property
+    def declared_results(self) -> int | None:
+        """How many results ``returns`` says it has; None if it does not, or they are counted at each call."""
+        return None if self._returns_lazily is None else self._returns_lazily.count
+
+    @property
     def _returns(self) -> Returns:
         if self._returns_lazily is None:
             # Reading the source takes milliseconds, so not before it is needed.
@@ -211,7 +216,10 @@ class TaskFunction:
             for name in CALL_KEYWORDS.intersection(kwargs):
                 if name not in plan.by_name and not (plan.takes_keywords and name != "returns"):
                     del kwargs[name]
-        return self._body(*args, **kwargs)
+        if self.options.body is None:
+            return self._body(*args, **kwargs)
+        result = self._body(*args, **kwargs)
+        return None if self._returns.count == 0 else result
 
     def _call_fully(
         self, session: runtime.Session, args: tuple[Any, ...], kwargs: dict[str, Any], frame: types.FrameType

@@ -23,6 +23,10 @@ class NotRunningError(TaskflowError):
     """The session was stopped: no task can be submitted and nothing can be waited for."""
 
 
+class NoSessionError(TaskflowError):
+    """Something needs a session (a program started by runtask, or `start`), and there is none."""
+
+
 class FutureUsedAsValueError(TaskflowError, TypeError):
     """A future was used as if it were the value it stands for."""
 

@@ -27,7 +27,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from taskflow.data.store import Store
-from taskflow.node import nested
+from taskflow.node import nested, processes
 from taskflow.node.alarm import Alarm
 from taskflow.node.environment import bind_to_cores
 from taskflow.node.interpreter import Interpreter
@@ -337,6 +337,8 @@ class ExecutorProcess:
                 else:
                     self.alarm.cancel(number)
         # The master is gone; a task may be in the middle of anything, so this is no time for clean-up.
+        for mark in list(processes.running):
+            processes.end(mark, grace_s=0)  # the zygote may have been killed, too
         os._exit(0)
 
     def _recall(self, count: int) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from taskflow import finder
 from taskflow.model.errors import ArgumentWarning
+from taskflow.node import processes
 from taskflow.node.environment import node_environment
 from taskflow.node.executor import run_executor
 
@@ -43,7 +44,7 @@ def main(control_file: int) -> None:
         poller.poll()
         with contextlib.suppress(BlockingIOError):
             os.read(wake_read, 512)
-        _reap(children, control)
+        _reap(children, control, settings)
         request, files = _request(control)
         if request is None:
             if files is None:
@@ -72,6 +73,13 @@ def main(control_file: int) -> None:
         _close(files)
         children[process] = number
         _send(control, {"executor": number, "pid": process})
+    _end(children, settings)
+    _remove_folders(settings)
+    os._exit(0)
+
+
+def _end(children: dict[int, int], settings: dict[str, Any]) -> None:
+    """End all executors and what their tasks have started."""
     for process in children:
         # Each executor leads a process group, so that what its tasks started goes too.
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -79,8 +87,7 @@ def main(control_file: int) -> None:
     for process in children:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process, 0)
-    _remove_folders(settings)
-    os._exit(0)
+    processes.end_those_of(settings.get("run_dir", ""))  # but for programs, which have groups of their own
 
 
 def _remove_folders(settings: dict[str, Any]) -> None:
@@ -129,7 +136,7 @@ def _request(control: socket.socket) -> tuple[dict[str, Any] | None, list[int] |
     return json.loads(data), list(files)
 
 
-def _reap(children: dict[int, int], control: socket.socket) -> None:
+def _reap(children: dict[int, int], control: socket.socket, settings: dict[str, Any]) -> None:
     while True:
         try:
             process, status, usage = os.wait4(-1, os.WNOHANG)
@@ -141,6 +148,7 @@ def _reap(children: dict[int, int], control: socket.socket) -> None:
         if number is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process, signal.SIGKILL)
+            processes.end_those_of(settings["run_dir"], process)
             _send(control, {"executor": number, "status": status, "max_rss_kb": usage.ru_maxrss})
 
 

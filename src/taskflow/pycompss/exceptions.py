@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from taskflow.model.errors import CancelError, SerializationError, TaskflowError, TimeOutError, UnavailableError
+from taskflow.model.errors import (
+    CancelError,
+    NoSessionError,
+    SerializationError,
+    TaskflowError,
+    TimeOutError,
+    UnavailableError,
+)
 
 PyCOMPSsException = TaskflowError
 SerializerException = SerializationError
 NotImplementedException = UnavailableError
-
-
-class NotInPyCOMPSsException(TaskflowError):
-    """Something needs a session (a program started by runtask), and there is none."""
+NotInPyCOMPSsException = NoSessionError
 
 
 class MissingImplementedException(TaskflowError, NotImplementedError):

@@ -1,7 +1,7 @@
 """Runs programs for tasks: as vectors of arguments, never through a shell; what they print is kept.
 
-A program stays in the process group of its executor, so it ends with the executor, however that ends. If the task is
-interrupted (time-out, cancellation), the program and what it has started are killed first. Its output goes to files in
+A program has a session of its own. If the task is interrupted (time-out, cancellation), the program and all it has
+started are ended first; if the executor dies, the zygote ends them (see `node.processes`). Its output goes to files in
 the run folder, and from there to where the task prints; without an executor there is no run folder, and it is only
 passed on.
 """
@@ -9,8 +9,11 @@ passed on.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
-import glob
+import errno
+import functools
+import inspect
 import itertools
 import os
 import re
@@ -20,63 +23,200 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Protocol
 
-from taskflow.model.errors import ArgumentError, ProgramError, TaskflowError
+from taskflow.model.errors import ProgramError
+from taskflow.model.parameters import Parameter, StdStream
+from taskflow.node import processes
 from taskflow.node.executor import in_executor
+from taskflow.runners.command import PATHS, arguments, default_arguments, text, texts_of, truth
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PASS_ON_BYTES = 1 << 20  #: of each output of a program, as much is shown where tasks print; the file has all of it
 TAIL_BYTES = 2000  #: of the error output, as much is told in an error
 
-_PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _numbers = itertools.count(1)
 
 
-# ---------------------------------------------------------------------- the command line
+# ---------------------------------------------------------------------- programs as bodies of tasks
 
 
-def places(template: str | Sequence[str]) -> list[str]:
-    """The names in a template's ``{{name}}``."""
-    return _PLACE.findall(template if isinstance(template, str) else " ".join(template))
+class Container(Protocol):
+    """What a program can be run in. Picklable."""
+
+    def command(self, argv: Sequence[str], *, cwd: str, env: Mapping[str, str], mounts: Sequence[str]) -> list[str]:
+        """The command that runs ``argv`` inside, in the folder ``cwd``; ``mounts``: paths that it needs besides."""
 
 
-def arguments(template: str | Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """The vector of arguments that a template stands for.
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A program in place of the body of a task: a `Body` (see `api.options`). What it returns is the exit value.
 
-    A text is split at blanks before ``{{name}}`` is replaced, so a value with blanks remains one argument. Environment
-    variables and the wildcards of shells are expanded in what the template says, not in the values.
+    ``where``: how errors begin, ``"@binary of task f (app.py:12)"``. ``args``: a template; None: all parameters.
+    ``working_dir``: a template for the folder it is run in; "": one of its own, which is removed afterwards.
+    ``parameters``: what the task declares of them; ``object_name``: the one that is the object of a method, or "".
+
+    Runners of programs of other kinds derive from it and say what is different.
     """
-    found: list[str] = []
-    if isinstance(template, str):
-        template = _PLACE.sub(r"{{\1}}", template).split()
-    for token in template:
-        pieces = _PLACE.split(token)  # text and names in turn
-        if len(pieces) == 1:
-            text = os.path.expandvars(token)
-            found += sorted(glob.glob(text)) or [text] if glob.has_magic(text) else [text]
+
+    where: str
+    binary: str
+    args: str | Sequence[str] | None = None
+    working_dir: str = ""
+    fail_by_exit_value: Any = True
+    parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)
+    object_name: str = ""
+    container: Container | None = None
+
+    decorator: ClassVar[str] = "binary"
+    in_plain_calls: ClassVar[bool] = True
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What is called with the arguments of the task in place of the function."""
+        run = functools.partial(_run_body, self, inspect.signature(function))
+        setattr(run, _BODY, self)
+        return functools.update_wrapper(run, function)
+
+    def inside(self, container: Any) -> Program:
+        """The same program in a container."""
+        return dataclasses.replace(self, container=container)
+
+    def run(self, texts: dict[str, list[str]]) -> int:
+        """Run it with the arguments of one call, as `command.texts_of` gives them. Raises ProgramError."""
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(self.folder(texts))
+            streams = open_streams(self.parameters, texts, stack, self.where)
+            return self.execute(self.argv(texts, folder), texts, folder, streams)
+
+    @contextlib.contextmanager
+    def folder(self, texts: Mapping[str, Sequence[str]]) -> Iterator[str]:
+        """The folder that it is run in; entered within itself, the same."""
+        there = _open_folder.get()
+        if there is not None and there[0] is self:
+            yield there[1]
+            return
+        with working_folder(self.working_dir, texts, self.where) as folder:
+            token = _open_folder.set((self, folder))
+            try:
+                yield folder
+            finally:
+                _open_folder.reset(token)
+
+    def argv(self, texts: dict[str, list[str]], folder: str) -> list[str]:
+        """The program and its arguments."""
+        return [self.program(self.binary, folder), *self.arguments(texts, folder)]
+
+    def program(self, name: str, folder: str) -> str:
+        """The path of a program; within a container, where its name is looked up there, only that of one of ours."""
+        name = os.path.expandvars(name)
+        return name if self.container is not None and os.sep not in name else located(name, folder)
+
+    def arguments(self, texts: dict[str, list[str]], folder: str) -> list[str]:
+        """The arguments alone: from the template, or one for each parameter."""
+        if self.args is None:
+            return default_arguments(self.parameters, texts)
+        if self.working_dir:
+            return arguments(self.args, texts, folder)
+        return arguments(self.args, texts, program_folder(), absolute=True)
+
+    def execute(
+        self, argv: Sequence[str], texts: dict[str, list[str]], folder: str, streams: Mapping[str, IO[bytes]],
+        env: Mapping[str, str] | None = None,
+    ) -> int:  # fmt: skip
+        """Run a command, in the container if there is one; the exit value. Raises ProgramError if it counts as failure.
+
+        ``env``: variables that it sees besides those of the task.
+        """
+        variables = {**os.environ, **(env or {})}
+        if self.container is not None:
+            mounts = [path for name in texts if self._is_path(name) for path in texts[name]]
+            argv = self.container.command(argv, cwd=folder, env=variables, mounts=mounts)
+        ended = run(argv, self.where, cwd=folder, env=variables, **streams)
+        if ended.exit_value and truth(self.fail_by_exit_value, self.where):
+            raise ended.failure(self.where)
+        return ended.exit_value
+
+    def _is_path(self, name: str) -> bool:
+        return name in self.parameters and self.parameters[name].kind in PATHS
+
+
+def _run_body(program: Program, signature: inspect.Signature, /, *args: Any, **kwargs: Any) -> int:
+    return program.run(texts_of(signature, program.parameters, args, kwargs, without=program.object_name))
+
+
+_BODY = "__taskflow_program__"  #: attribute of what is called in place of the function: the `Program`
+_open_folder: contextvars.ContextVar[tuple[Program, str] | None] = contextvars.ContextVar("folder", default=None)
+
+
+def folder_of_body(
+    function: Callable[..., Any], texts: Mapping[str, Sequence[str]]
+) -> contextlib.AbstractContextManager[str | None]:
+    """The folder that the program is run in that is in place of the function; None if it is the function itself."""
+    program = getattr(function, _BODY, None)
+    return contextlib.nullcontext() if program is None else program.folder(texts)
+
+
+@contextlib.contextmanager
+def working_folder(template: str, texts: Mapping[str, Sequence[str]], where: str) -> Iterator[str]:
+    """The folder that a program is run in: what the template says, made if need be; else one that is removed then."""
+    if template:
+        folder = os.path.join(program_folder(), os.path.expanduser(text(template, texts)))
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise ProgramError(f"{where}: working_dir {folder} cannot be used: {error.strerror}") from None
+        yield os.path.normpath(folder)
+        return
+    scratch = os.environ["COMPSS_WORKING_DIR"] if in_executor() else None
+    if scratch:
+        os.makedirs(scratch, mode=0o700, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="program-", dir=scratch)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_streams(
+    parameters: Mapping[str, Parameter], texts: Mapping[str, Sequence[str]], stack: contextlib.ExitStack, where: str
+) -> dict[str, IO[bytes]]:
+    """The files that parameters connect with standard streams, open, as keywords of `run`; the stack closes them.
+
+    What a program writes is added to what the file has.
+    """
+    streams: dict[str, IO[bytes]] = {}
+    for name, parameter in parameters.items():
+        if parameter.stream is StdStream.UNSPECIFIED or not texts.get(name):
             continue
-        found.append("".join(
-            str(values[piece]) if place % 2 else os.path.expandvars(piece) for place, piece in enumerate(pieces)
-        ))  # fmt: skip
-    return found
+        path = texts[name][0]
+        try:
+            file = open(path, "rb" if parameter.stream is StdStream.STDIN else "ab")  # noqa: SIM115  the stack closes it
+        except OSError as error:
+            raise ProgramError(f"{where}: parameter {name!r}: {path} cannot be opened: {error.strerror}") from None
+        streams[parameter.stream.name.lower()] = stack.enter_context(file)
+    return streams
 
 
-def truth(value: Any, where: str) -> bool:
-    """What ``fail_by_exit_value`` means: a bool, a number, ``"true"``, ``"false"`` or ``"$VARIABLE"``.
+def program_folder() -> str:
+    """What relative paths of a task function are relative to: the folder that the main program was started in."""
+    return os.environ["COMPSS_APP_DIR"] if in_executor() else os.getcwd()
 
-    Raises ArgumentError, which names ``where`` it was said.
+
+def located(name: str, folder: str) -> str:
+    """The path of a program.
+
+    One with a slash is looked for in the folder that it is to be run in, in that of the main program, and where the
+    program's modules are; a mere name in the folders of PATH first. What is not there is returned as it is.
     """
-    if isinstance(value, (bool, int)):
-        return bool(value)
-    text = os.path.expandvars(str(value)).strip().lower()
-    if text in ("true", "false"):
-        return text == "true"
-    if text.lstrip("-").isdigit():
-        return bool(int(text))
-    raise ArgumentError(f"{where}: fail_by_exit_value is True or False, not {value!r}")
+    if os.path.isabs(name) or (os.sep not in name and shutil.which(name)):
+        return name
+    for place in (folder, program_folder(), *sys.path):
+        path = os.path.normpath(os.path.join(place, name))
+        if os.path.isfile(path) and (os.sep in name or os.access(path, os.X_OK)):
+            return path
+    return name
 
 
 # ---------------------------------------------------------------------- running
@@ -112,9 +252,9 @@ def run(
 ) -> Ended:
     """Run a program to its end.
 
-    ``stdin``, ``stdout`` and ``stderr`` are open files in place of nothing, and of the files in the run folder. The
-    exit value is for the caller to judge. Raises ProgramError, which begins with ``where``, if the program cannot be
-    started.
+    ``env``: all of its environment (None: that of the task). ``stdin``, ``stdout`` and ``stderr`` are open files in
+    place of nothing, and of the files in the run folder. The exit value is for the caller to judge. Raises
+    ProgramError, which begins with ``where``, if the program cannot be started.
     """
     command = [os.path.expandvars(argv[0]), *argv[1:]]
     folder, name = _place_for_output(where)
@@ -125,10 +265,10 @@ def run(
                 given or stack.enter_context(open(path, "wb"))
                 for given, path in zip((stdout, stderr), paths, strict=True)
             )
-            code = _run(command, where, cwd, env, stdin, out, err)
+            code = _run(command, where, cwd, dict(os.environ if env is None else env), stdin, out, err)
         for path, stream in zip(paths, (sys.stdout, sys.stderr), strict=True):
             _pass_on(path, stream)
-        tail = _tail(paths[1]) or _tail(paths[0])
+        tail = _tail(err.name) or _tail(out.name)
         return Ended(command, code, tail, f"{folder}/{name}.*" if in_executor() else "")
     finally:
         for path in paths:
@@ -138,46 +278,44 @@ def run(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(
-    command: list[str], where: str, cwd: str | None, env: Mapping[str, str] | None, stdin: Any, out: Any, err: Any
-) -> int:
+def _run(command: list[str], where: str, cwd: str | None, env: dict[str, str], stdin: Any, out: Any, err: Any) -> int:
+    mark = processes.new_mark()
+    processes.running.add(mark)
+    process: subprocess.Popen[bytes] | None = None
     try:
         process = subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=stdin or subprocess.DEVNULL, stdout=out, stderr=err
+            command, cwd=cwd, env=processes.marked(env, mark), stdin=stdin or subprocess.DEVNULL, stdout=out,
+            stderr=err, start_new_session=True,
         )  # fmt: skip
-    except OSError as error:
-        if isinstance(error, TaskflowError):  # the time of the task was over
-            raise
-        raise ProgramError(f"{where}: {_why_not(command[0], cwd, error)}") from None
-    try:
         return process.wait()
-    except BaseException:
-        _kill(process)
+    except (OSError, ValueError) as error:
+        raise ProgramError(f"{where}: {_why_not(command[0], cwd, error)}") from None
+    except BaseException:  # the time of the task is over, or it is not wanted any more
+        processes.end(mark, process.pid if process else 0)
+        if process is not None:
+            process.wait()
         raise
+    finally:
+        processes.running.discard(mark)
 
 
-def _why_not(program: str, cwd: str | None, error: OSError) -> str:
+def _why_not(program: str, cwd: str | None, error: OSError | ValueError) -> str:
+    """Why a program could not be started."""
+    if isinstance(error, ValueError):
+        return f"{program!r} could not be started: its arguments or variables hold what cannot be there: {error}"
     if cwd is not None and not os.path.isdir(cwd):
         return f"there is no folder {cwd!r} to run {program} in"
     if isinstance(error, FileNotFoundError):
+        if os.path.isfile(program):
+            return f"{program!r} cannot be run: the interpreter that its first line names does not exist here"
         if os.sep in program:
             return f"there is no program {program!r} (seen from {cwd or os.getcwd()})"
         return f"there is no program {program!r} in the folders of PATH ({os.environ.get('PATH', '')})"
     if isinstance(error, PermissionError):
         return f"{program!r} may not be run: it is a folder or not executable (chmod +x)"
+    if error.errno == errno.ENOEXEC:
+        return f"{program!r} is no program of this machine; if it is a script, its first line must be like #!/bin/sh"
     return f"{program!r} could not be started: {error.strerror or error}"
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a program and all that it has started."""
-    import psutil
-
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(process.pid)
-        for member in (parent, *parent.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-    process.wait()
 
 
 # ---------------------------------------------------------------------- what it prints
@@ -185,10 +323,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _place_for_output(where: str) -> tuple[str, str]:
     """A folder for the output, and what its files are called."""
-    name = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', where).strip('-')}-{os.getpid()}-{next(_numbers)}"
+    label = re.sub(r"[^A-Za-z0-9_.-]+", "-", where.partition(" (")[0]).strip("-")
+    name = f"{label}-{os.getpid()}-{next(_numbers)}"
     if not in_executor():
         return tempfile.mkdtemp(prefix="taskflow-"), name
-    folder = os.path.join(os.environ["TASKFLOW_RUN_DIR"], "programs")
+    folder = os.path.join(os.environ["TASKFLOW_RUN_DIR"], processes.FOLDER)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     return folder, name
 

@@ -1,16 +1,7 @@
 """``@binary``: a task that is a program."""
 
-from taskflow.pycompss.runners import RunnerDecorator
+from taskflow.api.binary import binary
 
-
-class Binary(RunnerDecorator):
-    """``@binary(binary="grep", args="{{pattern}} {{file}}")``."""
-
-    name = "binary"
-    mandatory = ("binary",)
-    optional = ("working_dir", "args", "fail_by_exit_value", "engine", "image")
-
-
-binary = Binary
+Binary = binary
 
 __all__ = ["Binary", "binary"]

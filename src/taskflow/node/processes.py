@@ -1,0 +1,127 @@
+"""Ends programs together with all that they have started, wherever that has gone.
+
+A program that a task starts has a session of its own and a *mark* in its environment, which everything it starts
+inherits. So what has left its session, or lost its parent, is found by the mark; what has cleared its environment, by
+its ancestors. The mark begins with that of the executor, by which the zygote finds what a dead executor has left, and
+it is added to those that are there: a program may itself be a run of taskflow whose tasks start programs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import time
+from typing import NamedTuple
+
+VARIABLE = "TASKFLOW_PROGRAM"
+FOLDER = "programs"  #: of the run folder: what programs print; it is there if one has been started
+GRACE_S = 0.5  #: seconds between SIGTERM and SIGKILL; less than executors themselves have (see `node.overdue`)
+
+_ROUNDS = 100  #: a program that goes on starting others while it is being killed is given up after so many rounds
+_PAUSE_S = 0.01
+_numbers = itertools.count(1)
+
+#: Marks of the programs that this process runs now.
+running: set[str] = set()
+
+
+class Process(NamedTuple):
+    """A process, told from a later one of the same number by the time of its start."""
+
+    pid: int
+    started: int
+
+
+def mark_of_owner(run_dir: str, pid: int) -> str:
+    """What the marks of all programs begin with that the process ``pid`` starts; ``run_dir``: its run folder."""
+    return f"{run_dir}/{pid}/"
+
+
+def new_mark() -> str:
+    """A mark for a program that this process is about to start."""
+    return f"{mark_of_owner(os.environ.get('TASKFLOW_RUN_DIR', ''), os.getpid())}{next(_numbers)}/"
+
+
+def marked(environment: dict[str, str], mark: str) -> dict[str, str]:
+    """The environment with the mark added."""
+    return {**environment, VARIABLE: f"{environment.get(VARIABLE, '')}:{mark}"}
+
+
+def end_those_of(run_dir: str, pid: int | None = None) -> None:
+    """End at once what the programs of a dead executor, or those of all executors of a run folder, have left."""
+    if run_dir and os.path.isdir(os.path.join(run_dir, FOLDER)):
+        end(f"{run_dir}/" if pid is None else mark_of_owner(run_dir, pid), grace_s=0)
+
+
+def end(mark: str, root: int = 0, *, grace_s: float = GRACE_S) -> None:
+    """End everything that carries a mark beginning so, with what it has started, and what descends from ``root``.
+
+    First by SIGTERM, unless ``grace_s`` is 0; what is left after that time, by SIGKILL.
+    """
+    found = find(mark, root)
+    if grace_s:
+        _signal(found, signal.SIGTERM)
+        deadline = time.monotonic() + grace_s
+        while found and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)
+            found = {process for process in found if _stat(process.pid)[1:2] == (process.started,)}
+    for _ in range(_ROUNDS):
+        found |= find(mark, root)
+        if not found:
+            return
+        _signal(found, signal.SIGKILL)
+        time.sleep(_PAUSE_S)
+        found = {process for process in found if _stat(process.pid)[1:2] == (process.started,)}
+
+
+def find(mark: str, root: int = 0) -> set[Process]:
+    """The processes that carry a mark beginning so or descend from ``root``, it included, and all that they started."""
+    wanted = f":{mark}".encode()
+    own = os.getpid()
+    found: set[Process] = set()
+    children: dict[int, list[Process]] = {}
+    for name in os.listdir("/proc"):
+        pid = int(name) if name.isdigit() else own
+        stat = _stat(pid) if pid != own else ()
+        if not stat:
+            continue
+        process = Process(pid, stat[1])
+        children.setdefault(stat[0], []).append(process)
+        if pid == root or wanted in _environment(pid):
+            found.add(process)
+    pending = list(found)
+    while pending:
+        for child in children.get(pending.pop().pid, ()):
+            if child not in found:
+                found.add(child)
+                pending.append(child)
+    return found
+
+
+def _signal(processes: set[Process], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, number)
+
+
+def _stat(pid: int) -> tuple[int, int] | tuple[()]:
+    """The number of a process's parent and the time of its start; nothing if it does not run any more."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return ()
+    return () if fields[0] in (b"Z", b"X") else (int(fields[1]), int(fields[19]))
+
+
+def _environment(pid: int) -> bytes:
+    """What a process's environment was when its program was started; nothing if it is not ours to read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            content = file.read()
+    except OSError:
+        return b""
+    variable = content.partition(f"{VARIABLE}=".encode())[2]
+    return variable.partition(b"\0")[0]
