@@ -45,6 +45,8 @@ def machines(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("scheduler"):
         scheduler_named(given["scheduler"])  # so that a name that is none is told at once
     options = ClusterOptions(**given)
+    if not options.node_timeout > 0:
+        raise ArgumentError(f"--node-timeout is a number of seconds above 0, not {options.node_timeout!r}")
     cluster = cluster_of(options)
     notes = ("no machines are named (resources=..., or nodes=[...]), so this one runs all tasks",)
     for note in notes if cluster is None else cluster.notes:
@@ -70,7 +72,7 @@ def make_run_dir(wanted: str | os.PathLike[str] | None, argv: list[str]) -> tupl
         except OSError:
             continue
         return identity, folder
-    raise TaskflowError("no folder for the run can be made; name one with --run-dir (or run_dir=...)")
+    raise TaskflowError("no folder for the run can be made; name one with --run-dir")
 
 
 def make_engine(
@@ -94,11 +96,11 @@ def make_engine(
 
 
 def make_machines(
-    run: str, cluster: Cluster | None, options: ClusterOptions, launch: Launcher | None
+    run: str, cluster: Cluster | None, options: ClusterOptions, launch: Launcher | None, words: Callable[[str], str]
 ) -> Machines | None:
     """What the engine has to know of other machines; None if there are none. ``launch`` starts agents there.
 
-    ``launch`` is None where nothing else is said: then SSH does.
+    ``launch`` is None where nothing else is said: then SSH does. ``words`` has messages call options as the user does.
     """
     if cluster is None or not cluster.nodes:
         return None
@@ -110,7 +112,7 @@ def make_machines(
         launch = SshLauncher(
             options.ssh_config, tunnel=options.tunnel, listen=options.listen, home_disks=cluster.home_disks, warn=_warn
         )
-    return Machines(run, cluster, options, launch, _scheduler(cluster, options))
+    return Machines(run, cluster, options, launch, _scheduler(cluster, options), words)
 
 
 def _scheduler(cluster: Cluster, options: ClusterOptions) -> Scheduler | None:
@@ -125,7 +127,7 @@ def _scheduler(cluster: Cluster, options: ClusterOptions) -> Scheduler | None:
     from taskflow.cluster.plans import read_plan
 
     if not options.plan:
-        raise ArgumentError("the scheduler predefined needs a plan: plan=FILE, or --scheduler-config-file=FILE")
+        raise ArgumentError("the scheduler predefined needs a plan: name its file with --scheduler-config-file")
     plan = read_plan(options.plan, [node.name for node in cluster.members])
     return dataclasses.replace(scheduler, plan={task: planned.nodes[0] for task, planned in plan.items()})
 

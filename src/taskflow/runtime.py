@@ -17,7 +17,7 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
-from taskflow import finder
+from taskflow import finder, tracebacks
 from taskflow._version import __version__
 from taskflow.core.graph import (
     FAILED,
@@ -50,10 +50,11 @@ from taskflow.model.errors import (
 )
 from taskflow.model.functions import Demand
 from taskflow.model.limits import IO_EXECUTORS, MAX_PENDING
+from taskflow.model.wording import as_arguments
 from taskflow.observe.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from taskflow.drivers.check import Check
     from taskflow.drivers.engine import Engine
@@ -105,6 +106,7 @@ class Session:
         cluster: Cluster | None = None,
         cluster_options: ClusterOptions | None = None,
         launch: Launcher | None = None,
+        launched: bool = False,
     ) -> None:
         _check_options(workers, max_pending, io_executors, check)
         if cluster is not None and workers is not None:
@@ -113,6 +115,7 @@ class Session:
         from taskflow.cluster.machine import usable_cores
 
         self.io_executors = io_executors or IO_EXECUTORS
+        self.launched = launched  # by runtask: the main program's end stops the session, and nothing before
         self.unset_variables: set[str] = set()  # named by constraints; the user has been told
         self.cluster = cluster  # None: this machine only, as it is
         self.cluster_options = cluster_options or ClusterOptions()
@@ -149,7 +152,7 @@ class Session:
                 seed,
                 faults,
                 _with_session,
-                preparation.make_machines(self.id, cluster, self.cluster_options, launch),
+                preparation.make_machines(self.id, cluster, self.cluster_options, launch, self.words),
             )
         except BaseException:
             self.journal.close()
@@ -176,11 +179,15 @@ class Session:
         self._told_of_one_node = False
         self.stopped = False
         self.exit_code = 0  # with which it was stopped
-        self.launched = False  # by runtask: the main program's end stops the session, and nothing before
         self.opened = False  # the program itself has called `start` under runtask, and not yet `stop`
         self._local = threading.local()
         self._progress = preparation.make_progress(self, progress)
         self._interrupts = InterruptGuard(self.engine)
+
+    @property
+    def words(self) -> Callable[[str], str]:
+        """Has messages call options as the user does: as those of runtask, or as arguments of `start`."""
+        return str if self.launched else as_arguments
 
     def __repr__(self) -> str:
         kernel = self.engine.kernel
@@ -286,7 +293,7 @@ class Session:
             remedy += "; a file (--resources) can say more of nodes than --nodes does"
         else:
             remedy += f", or declare in {self.cluster.source} what the nodes have"
-        return f"task {name} needs what {where}, so it could never run:\n{table(found)}\n{remedy}"
+        return f"task {name} needs what {where}, so it could never run:\n{table(found)}\n{self.words(remedy)}"
 
     def _on_one_node(self, requirements: Requirements, hosts: int, node: Node) -> Requirements:
         """What a task for several nodes takes of the only one: the shares of all of them, as far as they fit."""
@@ -295,8 +302,10 @@ class Session:
         if not self._told_of_one_node:
             self._told_of_one_node = True
             warnings.warn(
-                "a task for several nodes was called, and this run has one machine: such tasks run there alone, with "
-                "as many of their shares as there are; --nodes or --resources and --project name more machines",
+                self.words(
+                    "a task for several nodes was called, and this run has one machine: such tasks run there alone, "
+                    "with as many of their shares as there are; --nodes or --resources and --project name more machines"
+                ),
                 TaskflowWarning,
                 stacklevel=2,
             )
@@ -775,8 +784,26 @@ def start(**options: Any) -> Session:
     In a program run by runtask the session of runtask is returned; its options hold.
 
     Raises TaskflowError if a session is running already, ArgumentError and ClusterFileError if the description of the
-    machines makes no sense.
+    machines makes no sense, NodeLostError if none of them can be used, TypeError for an option that there is not.
     """
+    if options.get("launched"):
+        return _start(options)
+    tracebacks.show_uncaught()
+    unknown = next((name for name in options if name not in _OPTIONS), "")
+    if unknown:
+        import difflib
+
+        near = difflib.get_close_matches(unknown, _OPTIONS - _FOR_US, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(_OPTIONS - _FOR_US))}"
+        raise TypeError(f"taskflow.start() has no option {unknown!r}; {hint}")
+    try:
+        return _start(options)
+    except TaskflowError as error:
+        error.args = tuple([as_arguments(part) if isinstance(part, str) else part for part in error.args])
+        raise
+
+
+def _start(options: dict[str, Any]) -> Session:
     global session, last_check
     from taskflow.node.executor import in_executor
 
@@ -800,6 +827,8 @@ def start(**options: Any) -> Session:
 
 
 _OF_MACHINES = tuple(field.name for field in dataclasses.fields(ClusterOptions))
+_FOR_US = frozenset({"argv", "cluster", "cluster_options", "launch", "launched", "zygote"})  #: of runtask, and tests
+_OPTIONS = frozenset(Session.__init__.__kwdefaults__ or ()) | frozenset(_OF_MACHINES)
 
 
 def stop(*, cancel: bool = False) -> None:

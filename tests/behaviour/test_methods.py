@@ -242,6 +242,25 @@ def test_target_direction_must_be_a_direction():
         task(target_direction="INOUT")(Counter.double.__wrapped__)
 
 
+@pytest.mark.parametrize(
+    ("options", "wanted", "unwanted"),
+    [
+        ({"target_direction": "IN"}, "'IN' is a text, not a direction; import IN as you import task", "FILE"),
+        ({"n": "inout"}, "import INOUT as you import task, and write it without quotes; the path of a file", "'n' is"),
+        ({"n": "FILE_OUT"}, "import FILE_OUT as you import task, and write it without quotes", "path"),
+        ({"n": "/data/in.txt"}, "use IN, OUT or INOUT; the path of a file takes FILE_IN, FILE_OUT", "import"),
+    ],
+)
+def test_a_text_in_place_of_a_direction_is_explained(options, wanted, unwanted):
+    def count(self, n):
+        raise NotImplementedError
+
+    with pytest.raises(TypeError) as caught:
+        task(**options)(count)
+    assert wanted in str(caught.value)
+    assert unwanted not in str(caught.value)
+
+
 @pytest.mark.engines("local", "simulated")
 def test_future_of_an_instance_that_stands_for_a_result():
     counter = make(3)

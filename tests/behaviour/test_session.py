@@ -142,6 +142,46 @@ def test_wrong_options_are_refused_and_leave_nothing(options, tmp_path, monkeypa
     assert not any(os.path.exists(folder) for folder in made)
 
 
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        ("taskflow.start(nodez=['a'])", "TypeError: taskflow.start() has no option 'nodez'; did you mean nodes?"),
+        ("taskflow.start(pack=3)", "TypeError: taskflow.start() has no option 'pack'; there are check, "),
+        ("taskflow.start(nodes=['a b'])", "ArgumentError: nodes=: 'a b' cannot be the name of a host"),
+        ("taskflow.start(nodes=['a'], node_timeout=0)", "node_timeout= is a number of seconds above 0, not 0"),
+        ("taskflow.start(project='p.xml')", "project= says which machines of a resources file are used, so it needs "),
+        ("taskflow.start(workers=1); grasp(1)", "lower its @constraint; more workers (workers=) are more"),
+        ("taskflow.start(workers=5); grasp(1, 2)", "TypeError: grasp() too many positional arguments"),
+    ],
+)
+def test_errors_of_programs_that_start_their_session_speak_of_what_these_wrote(call, wanted, tmp_path):
+    path = tmp_path / "app.py"
+    path.write_text(
+        "import taskflow\nfrom taskflow import constraint, task\n"
+        f"@constraint(computing_units=5)\n@task()\ndef grasp(x):\n    pass\ndef main():\n    {call}\nmain()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, path], cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert ended.returncode == 1
+    assert wanted in ended.stderr
+    assert "--" not in ended.stderr.replace("--write", "")
+    places = [line.split(", ", 1)[1] for line in ended.stderr.splitlines() if line.startswith("  File ")]
+    assert places == ["line 9, in <module>", "line 8, in main"]
+
+
+def test_a_program_that_shows_its_own_errors_goes_on_to_do_so(tmp_path):
+    path = tmp_path / "app.py"
+    path.write_text(
+        "import sys, taskflow\nsys.excepthook = lambda kind, error, trace: print('mine:', error)\n"
+        "with taskflow.session(workers=1, progress=False):\n    raise LookupError('lost')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, path], cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (ended.stdout, ended.stderr) == ("mine: lost\n", "")
+
+
 @pytest.mark.parametrize("limit", [1, 10])
 def test_few_pending_tasks_allowed(start, limit):
     start(max_pending=limit)

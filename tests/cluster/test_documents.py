@@ -158,7 +158,13 @@ def problems(tmp_path):
                 "--project"
             ),
         ),
-        ("<ResourcesList>\n<ComputeNode>\n</ResourcesList>", r"machines.xml:3: this is no well-formed XML: "),
+        (
+            "<ResourcesList>\n<ComputeNode>\n</ResourcesList>",
+            (
+                "machines.xml:3: this is no well-formed XML: Opening and ending tag mismatch: ComputeNode line 2 and "
+                "ResourcesList"
+            ),
+        ),
         ("", "machines.xml is empty; it has to contain XML"),
         (
             '<!DOCTYPE ResourcesList [<!ENTITY x "y">]><ResourcesList/>',
@@ -168,8 +174,7 @@ def problems(tmp_path):
 )
 def test_every_problem_is_explained(problems, text, told):
     (line,) = problems(text)
-    assert line.startswith(told)
-    assert line == told or told.endswith("XML: ")
+    assert line == told
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ SOURCE = Path(taskflow.__file__).parent
 FLOORS = {
     "_version": (),
     "finder": (),
+    "tracebacks": (),
     "model": (),
     "core": ("model",),
     "wire": ("model",),
@@ -39,6 +40,7 @@ FLOORS = {
         "node",
         "observe",
         "preparation",
+        "tracebacks",
     ),
     "api": ("core", "data", "drivers", "model", "runners", "runtime", "wire"),
     "nested": ("api", "core", "data", "drivers", "model", "node", "runtime", "wire"),
@@ -61,6 +63,7 @@ FLOORS = {
         "observe",
         "preparation",
         "runtime",
+        "tracebacks",
     ),
     "pycompss": (
         "__init__",

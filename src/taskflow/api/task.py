@@ -19,7 +19,7 @@ from taskflow.core.graph import Task as TaskRecord
 from taskflow.core.graph import Version
 from taskflow.data.files import absolute
 from taskflow.data.serialization import FIXED_TYPES, encode
-from taskflow.model.errors import RequirementsError, SerializationError
+from taskflow.model.errors import ArgumentError, RequirementsError, SerializationError
 from taskflow.model.functions import Demand, FunctionRecord
 from taskflow.model.parameters import Direction, Kind, Parameter, parse_annotation
 from taskflow.model.policies import OnFailure, parse_policy
@@ -63,13 +63,13 @@ class TaskFunction:
             "varargs_type": varargs_type, "annotations": annotations or {},
         }  # fmt: skip
         name = function.__qualname__
-        self_direction = parse_annotation(target_direction, f"target_direction of task {name}").direction
+        of_self = parse_annotation(target_direction, f"target_direction of task {name}", may_be_path=False)
         varargs = parse_annotation(varargs_type, f"varargs_type of task {name}")
         parsed = {
             parameter: parse_annotation(annotation, f"parameter {parameter!r} of task {name}")
             for parameter, annotation in (annotations or {}).items()
         }
-        self._plan = Plan(function, parsed, varargs, self_direction)
+        self._plan = Plan(function, parsed, varargs, of_self.direction)
         self._returns_lazily: Returns | None = None
         if returns:
             self._returns_lazily = parse_returns(returns, function)
@@ -594,10 +594,13 @@ def task(function: Any = None, /, **arguments: Any) -> Any:
         if isinstance(function, (staticmethod, classmethod)):
             raise TypeError(f"put @{type(function).__name__} above @task, not below it")
         settings, annotations = sort_arguments(function, arguments)
-        return TaskFunction(
-            function, annotations=annotations, options=task_options(function, settings),
-            **{name: settings[name] for name in _DECLARED if name in settings},
-        )  # fmt: skip
+        try:
+            return TaskFunction(
+                function, annotations=annotations, options=task_options(function, settings),
+                **{name: settings[name] for name in _DECLARED if name in settings},
+            )  # fmt: skip
+        except ArgumentError as error:
+            raise error.with_traceback(None) from None  # where in here it was found says nothing to users
 
     return decorate
 

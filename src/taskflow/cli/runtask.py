@@ -138,10 +138,9 @@ class Launch:
             workers=options.workers, run_dir=run_dir, progress=options.progress,
             max_pending=options.max_pending, io_executors=options.io_executors, check=options.check,
             nesting=options.nesting, cluster=self.machines, cluster_options=options.cluster,
-            argv=self.program.argv, zygote=zygote,
+            argv=self.program.argv, zygote=zygote, launched=True,
         )  # fmt: skip
         self.signals.hold()
-        session.launched = True
         self.signals.session = session
         if options.log_level is not None:
             _log(f"run {session.id}: {session.workers} executors, folder {session.run_dir}")
@@ -206,7 +205,7 @@ class Launch:
         if isinstance(error, (NotRunnableError, FindingsError)):
             say(str(error))
             return
-        from taskflow.cli.tracebacks import show
+        from taskflow.tracebacks import show
 
         show(error, whole=self.options.log_level in ("debug", "trace"))
 

@@ -27,6 +27,7 @@ SCHEMA = os.path.join(os.path.dirname(__file__), "cluster.rng")
 
 _RNG = "{http://relaxng.org/ns/structure/1.0}"
 _MANY = 1 << 30
+_POSITION = re.compile(r", line \d+, column \d+\Z")  #: at the end of what the parser says
 _SHOWN = 20  #: problems of one file that are told at once
 
 
@@ -91,7 +92,8 @@ def _parse(path: str) -> Any:
         tree = etree.ElementTree(etree.fromstring(data, parser))
     except (etree.XMLSyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise ClusterFileError(f"{path}:{line}: this is no well-formed XML: {error}") from None
+        what = _POSITION.sub("", getattr(error, "msg", None) or str(error))
+        raise ClusterFileError(f"{path}:{line}: this is no well-formed XML: {what}") from None
     if tree.docinfo.internalDTD is not None:
         raise ClusterFileError(f"{path}: a DOCTYPE and entities are not accepted; leave the line <!DOCTYPE ...> out")
     return tree

@@ -846,8 +846,8 @@ class LiveEngine(Engine):
             lines.append("  the last lines it wrote:")
             lines += [f"    {line}" for line in end["tail"]]
         lines.append(f"  full log: {end['log']}")
-        if link.node is not None:
-            lines[-1] += f" {link.where}, until the run ends (--keep-workingdir keeps it)"
+        if self.nodes is not None and link.node is not None:
+            lines[-1] += f" {link.where}, until the run ends ({self.nodes.words('--keep-workingdir')} keeps it)"
         return "\n".join(lines)
 
     # ------------------------------------------------------------------ the end

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 class Machines:
     """What the engine has to know to use other machines.
 
-    ``run``: the id of the run; ``launch`` starts agents; ``scheduler`` picks the node of a task, None: the usual one.
+    ``run``: the id of the run; ``launch`` starts agents; ``scheduler`` picks the node of a task, None: the usual one;
+    ``words`` has messages call options as the user does.
     """
 
     run: str
@@ -59,6 +60,7 @@ class Machines:
     options: ClusterOptions
     launch: Launcher
     scheduler: Scheduler | None = None
+    words: Callable[[str], str] = str
 
 
 STALL_S = 0.005  #: as for executors at home, plus the way there and back
@@ -190,6 +192,7 @@ class Nodes:
         self.run = machines.run
         self.options = machines.options
         self.launch = machines.launch
+        self.words = machines.words
         self.places = [Place(setup) for setup in machines.cluster.nodes]
         self.nodes: dict[int, RemoteNode] = {}
         self.closing = False
@@ -244,7 +247,7 @@ class Nodes:
                 self._start_agent(place)
                 problem = ""
             except Exception as error:  # noqa: BLE001  whatever it is, it is told
-                problem = str(error) or type(error).__name__
+                problem = self.words(str(error)) or type(error).__name__
             with self.changed:
                 place.problem = problem
                 if not problem:
@@ -482,7 +485,7 @@ class Nodes:
         place.lost_at = monotonic()
         engine.node_lost(node, error)
         if self.options.shutdown_in_node_failure:
-            engine.give_up(NodeLostError(f"the run ends, as --shutdown_in_node_failure demands: {error}"))
+            engine.give_up(NodeLostError(self.words(f"the run ends, as --shutdown_in_node_failure demands: {error}")))
             return
         self._warn(f"{error}\n  Its tasks run elsewhere." + ("" if node.unfit else " Its agent is started anew."))
         if node.unfit:
@@ -616,7 +619,7 @@ def _listen(address: str) -> socket.socket:
     except OSError as error:
         raise TaskflowError(
             f"nodes cannot be waited for on {address or 'any address'}: {error}; see --listen"
-        ) from error
+        ) from None
 
 
 def _own_modules(path: list[str]) -> list[str]:

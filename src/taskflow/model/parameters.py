@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from enum import IntEnum
 from typing import Any
 
@@ -79,16 +80,18 @@ class Parameter:
 DICTIONARY_KEYS = ("type", "direction", "stream", "prefix", "depth", "weight", "keep_rename", "cache")
 
 
-def parse_annotation(annotation: Any, where: str) -> Parameter:
+def parse_annotation(annotation: Any, where: str, *, may_be_path: bool = True) -> Parameter:
     """Turn a direction object or its dictionary form into a `Parameter`.
 
-    ``where`` names the place for error messages ("parameter 'a' of task f").
+    ``where`` names the place for error messages ("parameter 'a' of task f"), ``may_be_path`` is for them, too.
     Raises ArgumentError saying what would be right.
     """
     if isinstance(annotation, Parameter):
         return annotation
     if isinstance(annotation, Direction):
         return Parameter(direction=annotation)
+    if isinstance(annotation, str):
+        raise ArgumentError(f"{where}: {annotation!r} is a text, not a direction; {_meant(annotation, may_be_path)}")
     if not isinstance(annotation, dict):
         raise ArgumentError(
             f"{where}: {annotation!r} is not a direction; use IN, INOUT, FILE_OUT, COLLECTION_IN, ... "
@@ -115,6 +118,22 @@ def parse_annotation(annotation: Any, where: str) -> Parameter:
         if key in annotation:
             changes[key] = annotation[key]
     return dataclasses.replace(base, **changes)
+
+
+_DIRECTION_NAME = re.compile(
+    r"((FILE|DIRECTORY|COLLECTION|COLLECTION_FILE|DICTIONARY)_)?(IN|OUT|INOUT|IN_DELETE|CONCURRENT|COMMUTATIVE)"
+    r"|FILE|DIRECTORY|COLLECTION|COLLECTION_FILE|DICTIONARY"
+)
+
+
+def _meant(text: str, may_be_path: bool) -> str:
+    """What somebody who gave a text as direction may have meant."""
+    name = text.strip().upper()
+    known = _DIRECTION_NAME.fullmatch(name)
+    hint = f"import {name} as you import task, and write it without quotes" if known else "use IN, OUT or INOUT"
+    if may_be_path and not name.startswith(("FILE", "DIRECTORY")):
+        hint += "; the path of a file takes FILE_IN, FILE_OUT or FILE_INOUT, that of a folder DIRECTORY_IN and so on"
+    return hint
 
 
 def _positive_depth(depth: Any, where: str) -> int:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 #: Beginnings of the file names of the import system. Before Python 3.11, a part of it that `-m` uses is not frozen.
 _IMPORT_SYSTEM = ("<frozen ", os.path.dirname(importlib.__file__) + os.sep)
 
@@ -20,8 +20,7 @@ _IMPORT_SYSTEM = ("<frozen ", os.path.dirname(importlib.__file__) + os.sep)
 def show(error: BaseException, *, whole: bool = False) -> None:
     """Report an exception nobody caught. ``whole`` keeps the frames of the runtime."""
     if not whole:
-        for linked in _linked(error):
-            linked.__traceback__ = user_part(linked.__traceback__)
+        _cut(error)
     trace = error.__traceback__
     # As the interpreter does, for post-mortem debuggers.
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
@@ -35,6 +34,28 @@ def show(error: BaseException, *, whole: bool = False) -> None:
         sys.__excepthook__(type(problem), problem, problem.__traceback__)
         _write("\nOriginal exception was:\n")
         sys.__excepthook__(type(error), error, trace)
+
+
+def show_uncaught() -> None:
+    """Have this interpreter show uncaught exceptions so, unless the program shows them in a way of its own.
+
+    With the level DEBUG of the logger ``taskflow`` they are shown as they are.
+    """
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _hook
+
+
+def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    logging = sys.modules.get("logging")
+    if logging is None or logging.getLogger("taskflow").getEffectiveLevel() > logging.DEBUG:
+        _cut(error)
+        trace = error.__traceback__
+    sys.__excepthook__(kind, error, trace)
+
+
+def _cut(error: BaseException) -> None:
+    for linked in _linked(error):
+        linked.__traceback__ = user_part(linked.__traceback__)
 
 
 def user_part(trace: TracebackType | None) -> TracebackType | None:
