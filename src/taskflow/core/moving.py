@@ -7,14 +7,13 @@ waits for a value at a node is told when it is there (`Moving.arrived`), or begi
 from __future__ import annotations
 
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from taskflow.core.graph import DONE, FILE, HELD, READY, SEGMENT, Task, Version
 from taskflow.model.errors import TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from taskflow.core.crew import Crew
     from taskflow.core.master import Master
@@ -39,6 +38,68 @@ class Securing:
         self.missing = 0
 
 
+class Unserved:
+    """Transfers for which all that have the value are busy: by value, and by who could send it."""
+
+    def __init__(self) -> None:
+        self.targets: dict[Any, dict[int, None]] = {}  # of each value, in the order they came
+        self._values: dict[tuple[int, bool], dict[Any, None]] = {}  # at a node, small or not: the next to send is first
+
+    def __contains__(self, key: tuple[Any, int]) -> bool:
+        return key[1] in self.targets.get(key[0], ())
+
+    def add(self, key: tuple[Any, int]) -> None:
+        """The value is to be brought to the node as soon as somebody can send it."""
+        value, target = key
+        targets = self.targets.get(value)
+        if targets is None:
+            targets = self.targets[value] = {}
+            for number in value.places:
+                self.found(value, number)
+        targets[target] = None
+
+    def remove(self, key: tuple[Any, int]) -> None:
+        """It does not wait any more."""
+        value, target = key
+        targets = self.targets.get(value)
+        if targets is None:
+            return
+        targets.pop(target, None)
+        if not targets:
+            del self.targets[value]
+            for number in value.places:
+                self.lost(value, number)
+
+    def found(self, value: Any, number: int) -> None:
+        """The node has the value: it could send it, if anybody waits for that."""
+        if value in self.targets:
+            self._values.setdefault((number, _is_small(value)), {})[value] = None
+
+    def lost(self, value: Any, number: int) -> None:
+        """The node cannot send the value any more."""
+        values = self._values.get((number, _is_small(value)))
+        if values is not None:
+            values.pop(value, None)
+            if not values:
+                del self._values[number, _is_small(value)]
+
+    def take(self, number: int, *, small: bool, refused: Mapping[tuple[Any, int], set[int]]) -> tuple[Any, int] | None:
+        """What the node is to send next, the values taking turns; None: nothing. It does not wait any more then."""
+        values = self._values.get((number, small), {})
+        for _ in range(len(values)):  # it is the first, unless somebody cannot have it from this node
+            value = next(iter(values))
+            values[value] = values.pop(value)
+            for target in self.targets[value]:
+                if number not in refused.get((value, target), ()):
+                    self.remove((value, target))
+                    return value, target
+        return None
+
+
+def _is_small(value: Any) -> bool:
+    return bool(value.nbytes < SMALL_BYTES)
+
+
 class Moving:
     """The part of a dispatch that moves data.
 
@@ -53,7 +114,7 @@ class Moving:
         self._sending: dict[int, int] = {}
         self._moving: dict[tuple[Any, int], int] = {}  # (value, target): source, or -1 while no source is free
         self._awaiting: dict[tuple[Any, int], list[Task]] = {}
-        self._queued: deque[tuple[Any, int]] = deque()
+        self._unserved = Unserved()
         self._securing: dict[Any, list[Version | Securing]] = {}
         self._failures: dict[tuple[Any, int], int] = {}
         self._refused: dict[tuple[Any, int], set[int]] = {}  # sources from which there is no way
@@ -138,10 +199,13 @@ class Moving:
             return
         source = self._source(value, target)
         if source is None:
-            self._moving[key] = -1
-            self._queued.append(key)
-            return
-        self._begin(key, source)
+            self._wait_for_source(key)
+        else:
+            self._begin(key, source)
+
+    def _wait_for_source(self, key: tuple[Any, int]) -> None:
+        self._moving[key] = -1
+        self._unserved.add(key)
 
     def _begin(self, key: tuple[Any, int], source: int) -> None:
         self._moving[key] = source
@@ -150,7 +214,7 @@ class Moving:
 
     def _source(self, value: Any, target: int) -> int | None:
         """The node to get the value from: the one that sends least. None: all are busy."""
-        limit = SEND_SMALL_TO if value.nbytes < SMALL_BYTES else SEND_TO
+        limit = SEND_SMALL_TO if _is_small(value) else SEND_TO
         refused = self._refused.get((value, target), ())
         best: int | None = None
         least = limit
@@ -165,12 +229,13 @@ class Moving:
     def arrived(self, value: Any, target: int) -> None:
         """The value is at the node now."""
         key = (value, target)
-        self._end(key)
+        source = self._end(key)
         self._failures.pop(key, None)
         self._refused.pop(key, None)
         if target not in self.kernel.crews:
             return
         value.places.add(target)
+        self._unserved.found(value, target)
         if target:
             self._note_place(target, value)
         else:
@@ -185,7 +250,8 @@ class Moving:
                 if task.state == READY:
                     self._enter(task, crew)
         self._serve_soon()
-        self._send_queued()
+        self._send_more(source)
+        self._send_more(target)
         self.settled(crew)
 
     def measured(self, nbytes: int, seconds: float) -> None:
@@ -193,25 +259,27 @@ class Moving:
         if nbytes >= SMALL_BYTES and seconds > 0:
             self.bytes_per_s += (nbytes / seconds - self.bytes_per_s) * 0.2
 
-    def _end(self, key: tuple[Any, int]) -> None:
+    def _end(self, key: tuple[Any, int]) -> int:
+        """It is not on its way any more, nor waits for a source; returns the source, -1 if it had none."""
         source = self._moving.pop(key, -1)
         if source in self._sending:
             self._sending[source] -= 1
             if not self._sending[source]:
                 del self._sending[source]
+        elif source == -1:
+            self._unserved.remove(key)
+        return source
 
-    def _send_queued(self) -> None:
-        for _ in range(len(self._queued)):
-            key = self._queued.popleft()
-            if self._moving.get(key) != -1:
-                continue
-            source = self._source(*key)
-            if source is not None:
-                self._begin(key, source)
-            elif key[0].places:
-                self._queued.append(key)
-            else:
-                self._send_back(key)
+    def _send_more(self, number: int) -> None:
+        """The node may be able to send something that others wait for."""
+        if number not in self.kernel.crews:
+            return
+        for small, limit in ((True, SEND_SMALL_TO), (False, SEND_TO)):
+            while self._sending.get(number, 0) < limit:
+                key = self._unserved.take(number, small=small, refused=self._refused)
+                if key is None:
+                    break
+                self._begin(key, number)
 
     def transfer_failed(self, value: Any, target: int, source: int, why: str, *, at_source: bool = False) -> None:
         """The value could not be brought to the node. ``at_source``: the source does not have it (any more)."""
@@ -220,7 +288,11 @@ class Moving:
             return
         self._end(key)
         if at_source and source:
+            self._unserved.lost(value, source)
             value.places.discard(source)
+            if not value.places:
+                for other in list(self._unserved.targets.get(value, ())):
+                    self._send_back((value, other))
         elif target and source:
             self._refused.setdefault(key, set()).add(source)  # there may be no way between the two: try others
         else:
@@ -231,11 +303,10 @@ class Moving:
             self._stop_trying(key, TransferError(why))
         elif self._all_refused(key):
             self.fetch(value, 0)  # by way of home
-            self._moving[key] = -1
-            self._queued.append(key)
+            self._wait_for_source(key)
         else:
             self.fetch(value, target)
-        self._send_queued()
+        self._send_more(source)
 
     def _all_refused(self, key: tuple[Any, int]) -> bool:
         refused = self._refused.get(key, set())
@@ -244,8 +315,7 @@ class Moving:
     def _stop_trying(self, key: tuple[Any, int], error: TransferError) -> None:
         """The value cannot be brought to the node."""
         value, target = key
-        for notes in (self._failures, self._refused, self._moving):
-            notes.pop(key, None)
+        self._forget(key)
         crew = self.kernel.crews[target]
         for task in self._awaiting.pop(key, ()):
             if crew.coming.pop(task.id, None) is not None and task.state == READY:
@@ -254,9 +324,14 @@ class Moving:
         if target:
             return
         self._fail_securing(value, error)
-        for other in [other for other in self._queued if other[0] is value and self._all_refused(other)]:
-            self._queued.remove(other)
-            self._stop_trying(other, error)
+        for other in [(value, number) for number in self._unserved.targets.get(value, ())]:
+            if self._all_refused(other):
+                self._stop_trying(other, error)
+
+    def _forget(self, key: tuple[Any, int]) -> None:
+        self._end(key)
+        self._failures.pop(key, None)
+        self._refused.pop(key, None)
 
     def _send_elsewhere(self, task: Task, crew: Crew, error: TransferError) -> None:
         """The task cannot have its data on the node: it goes to another one, or fails if it has been to several."""
@@ -274,8 +349,7 @@ class Moving:
     def _send_back(self, key: tuple[Any, int]) -> None:
         """The value is lost, or the node is: the tasks that wait for it there begin anew."""
         crew = self.kernel.crews.get(key[1])
-        for notes in (self._failures, self._refused, self._moving):
-            notes.pop(key, None)
+        self._forget(key)
         if crew is not None:
             self._has_changed(crew)
         for task in self._awaiting.pop(key, ()):
@@ -350,6 +424,7 @@ class Moving:
         self.transfers[:] = [transfer for transfer in self.transfers if number not in transfer[1:]]
         lost = [value for value in self._stored.pop(number, ()) if number in value.places]
         for value in lost:
+            self._unserved.lost(value, number)
             value.places.discard(number)
         for key, source in list(self._moving.items()):
             if key[1] == number:
@@ -366,7 +441,8 @@ class Moving:
         for value in lost:
             if not value.places:
                 self._lose(value)
-        self._send_queued()
+        for other in self.kernel.crews:
+            self._send_more(other)
 
     def _being_secured(self) -> list[Task]:
         """Tasks that have ended, but for what is being brought home."""
