@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from taskflow.core.graph import Datum, Task
     from taskflow.core.placement import Executor
     from taskflow.drivers.remote import Machines, Nodes, RemoteLink, RemoteNode
+    from taskflow.drivers.spans import Spans
     from taskflow.drivers.transfers import Carrier
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
@@ -129,6 +130,7 @@ class LiveEngine(Engine):
             self.start_executor()
         self.nodes: Nodes | None = None
         self.carrier: Carrier | None = None
+        self.spans: Spans | None = None
         if machines is not None:
             self._prepare_nodes(machines)
         self.keeper = threading.Thread(target=self._keep, name="taskflow-keeper", daemon=True)
@@ -190,6 +192,7 @@ class LiveEngine(Engine):
     def _prepare_nodes(self, machines: Machines) -> None:
         from taskflow.data.replicas import Ledger
         from taskflow.drivers.remote import Nodes
+        from taskflow.drivers.spans import Spans
         from taskflow.drivers.transfers import Carrier
 
         self.kernel.home.node = machines.cluster.home
@@ -200,6 +203,7 @@ class LiveEngine(Engine):
         self.keep_books(ledger)
         self.nodes = Nodes(self, machines)
         self.carrier = Carrier(self, self.nodes, ledger)
+        self.spans = Spans(self.nodes, self.carrier)
 
     def _await_nodes(self, nodes: Nodes) -> None:
         """Have the agents started. The program begins as soon as tasks can run somewhere."""
