@@ -1,4 +1,7 @@
-"""Every example gives the same answer under `python` and under `runtask`, and finds that answer right."""
+"""Every example gives the same answer under `python` and under `runtask`, and finds that answer right.
+
+The workflows, in folders of their own, need the runtime; they find their answers right, too.
+"""
 
 import re
 import subprocess
@@ -7,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from taskflow.observe.summary import summarise
 
@@ -30,8 +34,12 @@ def run(command, folder):
     return finished.stdout
 
 
+WORKFLOWS = {"genome_association"}
+
+
 def test_every_example_is_tested():
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(SMALL)
+    assert {path.parent.name for path in EXAMPLES.glob("*/README.md")} == WORKFLOWS | {"texts"}
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
@@ -77,3 +85,26 @@ def test_word_count_says_that_a_folder_has_no_texts(tmp_path):
     finished = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     assert finished.returncode == 2
     assert f"There is no *.txt file in {tmp_path}" in finished.stderr
+
+
+def run_workflow(name, folder, *arguments, options=()):
+    """What a workflow prints, and what is said of its run."""
+    command = [RUNTASK, "--workers", "2", "--summary", *options, str(EXAMPLES / name / "workflow.py"), *arguments]
+    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=55, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "Checked: " in finished.stdout
+    return finished.stdout, finished.stderr
+
+
+def test_genome_association_finds_what_changes_the_trait_though_files_are_damaged(tmp_path):
+    generate = [sys.executable, str(EXAMPLES / "genome_association" / "generate.py"), "study"]
+    made = run([*generate, "--chunks", "30", "--cohorts", "3", "--people", "220"], tmp_path)
+    assert made == "90 files of genotypes in study/genotypes, 2 of them damaged\n"
+    shown, told = run_workflow("genome_association", tmp_path, "study")
+    assert "Checked: these are the 5 places that change the trait." in shown
+    assert "2 failures ignored" in told
+    damaged = (tmp_path / "study" / "damaged.txt").read_text().split()
+    assert all(f"{Path(name).name}, line" in told for name in damaged)
+    variants = int(re.match(r"\d+", shown).group())
+    circles = etree.parse(tmp_path / "manhattan.svg").findall("{http://www.w3.org/2000/svg}circle")
+    assert len(circles) == variants

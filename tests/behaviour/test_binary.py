@@ -289,6 +289,24 @@ def test_variables_in_the_name_of_the_program(engine, monkeypatch):
     assert sh(value.redeclared({}))(1) == 3
 
 
+def test_a_program_that_another_task_has_made(tmp_path):
+    @binary(binary="install", args="-m 755 {{source}} {{program}}")
+    @task(source=FILE_IN, program=FILE_OUT)
+    def make(source, program):
+        """Copy a script, and make it executable."""
+
+    @binary(binary="{{program}}", args="{{word}}")
+    @task(program=FILE_IN, out=FILE_OUT_STDOUT)
+    def use(program, word, out):
+        """Run the copy."""
+
+    (tmp_path / "source").write_text("#!/bin/sh\necho made for $1\n")
+    make(str(tmp_path / "source"), str(tmp_path / "program"))
+    use(str(tmp_path / "program"), "this", str(tmp_path / "out"))
+    with compss_open(str(tmp_path / "out")) as file:
+        assert file.read() == "made for this\n"
+
+
 def test_methods_are_binaries_too(tmp_path):
     tool = Tool()
     tool.write("method", str(tmp_path / "out"))
@@ -449,6 +467,7 @@ class TestDecoration:
             ({}, "@binary needs the argument 'binary'"),
             ({"binary": ""}, "@binary: binary is the name or the path of something to run, not ''"),
             ({"binary": "x", "args": "{{nothing}}"}, r"args mentions {{nothing}}, but the task has no parameter"),
+            ({"binary": "{{nothing}}"}, r"binary mentions {{nothing}}, but the task has no parameter"),
             ({"binary": "x", "args": 5}, "args is a text or a list of texts, not 5"),
             ({"binary": "x", "fail_by_exit_value": "perhaps"}, "fail_by_exit_value is True or False, not 'perhaps'"),
             ({"binary": "x", "working_dir": "{{path}}"}, "working_dir mentions {{path}}, but that must be a parameter"),

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from taskflow.core.graph import ASSIGNED, DONE, FILE, HELD, PENDING, READY, SEGMENT, WAITING
+from taskflow.core.moving import SEND_SMALL_TO, SEND_TO, SMALL_BYTES
 
 
 def reachable(kernel):
@@ -103,7 +104,14 @@ def check_dispatch(kernel, tasks, *, vanishing):
     for (value, target), source in dispatch._moving.items():
         assert target in kernel.crews
         assert source == -1 or source in kernel.crews
-        assert source != -1 or (value, target) in dispatch._queued
+        assert source != -1 or (value, target) in dispatch._unserved
+    for value, targets in dispatch._unserved.targets.items():
+        limit = SEND_SMALL_TO if value.nbytes < SMALL_BYTES else SEND_TO
+        for target in targets:
+            assert dispatch._moving[value, target] == -1
+            for number in value.places - dispatch._refused.get((value, target), set()):
+                busy = number not in kernel.crews or dispatch._sending.get(number, 0) >= limit
+                assert busy, f"{value} waits to be brought to node {target} although node {number} could send it"
     for number, sending in dispatch._sending.items():
         assert sending == sum(1 for source in dispatch._moving.values() if source == number)
     for number in (*dispatch.vacant, *dispatch.open, *dispatch.shelved):

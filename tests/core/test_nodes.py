@@ -650,6 +650,6 @@ def test_a_value_lost_while_it_waits_for_a_sender_is_made_again():
     for value, target, source in moving:
         world.kernel.dispatch.transfer_failed(value, target, source, "no such segment", at_source=True)
     world.kernel.serve()
-    assert not world.kernel.dispatch._queued
+    assert not world.kernel.dispatch._unserved.targets
     assert not result.current.state
     assert node_of(task)

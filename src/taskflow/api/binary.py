@@ -23,7 +23,8 @@ F = TypeVar("F", bound="Callable[..., Any]")
 def binary(**arguments: Any) -> Callable[[F], F]:
     """Make a task of a program; put it above ``@task``. The body of the function is not executed.
 
-    ``binary``: name or path of the program. ``args``: its arguments, a text that is split at blanks or a list of texts,
+    ``binary``: name or path of the program, or ``"{{parameter}}"`` for one that is given by an argument, such as a file
+    that another task has made. ``args``: its arguments, a text that is split at blanks or a list of texts,
     in which ``{{parameter}}`` stands for an argument of the task; without it, every parameter is an argument, in the
     order of declaration, behind its ``Prefix``. Files that are declared as ``FILE_IN_STDIN``, ``FILE_OUT_STDOUT`` and
     so on are its standard streams instead. ``working_dir``: the folder it runs in, in which ``{{parameter}}`` may stand
@@ -52,6 +53,8 @@ def described(task: TaskFunction, decorator: str, known: Mapping[str, Any]) -> d
     template = known.get("args")
     working_dir = os.fspath(known.get("working_dir") or "")
     check_template(template, task, where)
+    if known.get("binary"):
+        check_template(str(known["binary"]), task, where, "binary")
     check_fail_flag(known.get("fail_by_exit_value", True), where)
     for name in places(working_dir):
         parameter = task.plan.by_name.get(name)
@@ -90,17 +93,19 @@ def text_of(name: str, known: Mapping[str, Any], decorator: str) -> str:
     raise ArgumentError(f"@{decorator}: {name} is the name or the path of something to run, not {value!r}")
 
 
-def check_template(template: str | Sequence[str] | None, task: TaskFunction, where: str) -> None:
+def check_template(
+    template: str | Sequence[str] | None, task: TaskFunction, where: str, argument: str = "args"
+) -> None:
     """Raise ArgumentError if it is none, or mentions what the task has not."""
     if template is None:
         return
     if not isinstance(template, (str, list, tuple)) or not all(isinstance(item, str) for item in template):
-        raise ArgumentError(f"{where}: args is a text or a list of texts, not {template!r}")
+        raise ArgumentError(f"{where}: {argument} is a text or a list of texts, not {template!r}")
     if task.plan.takes_keywords:
         return
     for name in places(template):
         if name not in task.plan.signature.parameters:
-            raise ArgumentError(f"{where}: args mentions {{{{{name}}}}}, but the task has no parameter {name!r}")
+            raise ArgumentError(f"{where}: {argument} mentions {{{{{name}}}}}, but the task has no parameter {name!r}")
 
 
 def check_fail_flag(value: Any, where: str) -> None:

@@ -37,7 +37,7 @@ class Beside:
         """Run the program for one call of the function. Raises ProgramError."""
         program = self.program
         there = folder or program_folder()
-        argv = [program.program(program.binary, there), *arguments(program.args or "", texts, there)]
+        argv = [program.program(program.binary, there, texts), *arguments(program.args or "", texts, there)]
         program.execute(argv, texts, there, {})
 
 
@@ -84,6 +84,7 @@ def _decorator(when: str, given: dict[str, Any], *, fail_by_exit_value: bool) ->
             raise ArgumentError(f"{where}: a task can have one {when}, and it has one already")
         fails = known.get("fail_by_exit_value", fail_by_exit_value)
         check_template(known.get("args"), task, where)
+        check_template(text_of("binary", known, when), task, where, "binary")
         check_fail_flag(fails, where)
         program = Program(
             where, text_of("binary", known, when), known.get("args"), "", fails, task.plan.all_parameters(),

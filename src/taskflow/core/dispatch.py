@@ -10,39 +10,31 @@ kinds         tasks with a demand or requirements, a queue for each task functio
 ``urgent``    tasks with priority
 
 Nothing here takes longer the more nodes there are: crews that could take something are kept in dictionaries, and are
-struck off them when it turns out that they cannot. Transfers: a node sends to few others at a time, so that data that
-many need spread over ever more senders, as in a tree.
+struck off them when it turns out that they cannot.
 """
 
 from __future__ import annotations
 
 import itertools
-import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from taskflow.core.graph import DONE, FILE, HELD, READY, SEGMENT, Task, Version
+from taskflow.core.graph import DONE, HELD, READY, SEGMENT, Task
+from taskflow.core.moving import Moving, places_of
 from taskflow.core.placement import BALANCE_S, SPREAD_EVERY, booked_cost
 from taskflow.core.scheduling import Scheduler
-from taskflow.model.errors import NoNodeError, TransferError
+from taskflow.model.errors import NoNodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from taskflow.core.crew import Crew
     from taskflow.core.master import Master
     from taskflow.model.functions import FunctionRecord
 
 DRAWING_BYTES = 65536  #: data smaller than this draw a task nowhere
-MANY_PLACES = 16  #: data in more places than this draw it nowhere either
-SEND_TO = 2  #: nodes that one node sends large data to at a time
-SEND_SMALL_TO = 16  #: and data smaller than `SMALL_BYTES`
-SMALL_BYTES = 1 << 20
-BYTES_PER_S = 500e6  #: what a transfer is reckoned with until some have been seen
 FEED = 32  #: tasks for each executor that a crew is given at a time, at most
 LOOK_AT = 4  #: crews that one without work looks at for something to take over
-MAX_TRANSFER_FAILURES = 4  #: of one value to one node, before the tasks that need it there go elsewhere
-MAX_STRANDED = 3  #: nodes on which a task could not have its data, before it fails
 
 
 class Kind:
@@ -64,28 +56,16 @@ class Kind:
         return queue[0] if queue else None
 
 
-class Securing:
-    """A task that has ended, and whose results are being brought home before that counts."""
-
-    __slots__ = ("missing", "outputs", "task")
-
-    def __init__(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> None:
-        self.task = task
-        self.outputs = outputs
-        self.missing = 0
-
-
-class Dispatch:
+class Dispatch(Moving):
     """The part of the kernel that knows several nodes.
 
-    ``transfers`` is a command: (value, number of the node to bring it to, number of the node that has it).
     ``expecting``: nodes may join yet, so that a task that fits nowhere now waits for them.
     """
 
     def __init__(self, kernel: Master, scheduler: Scheduler | None = None) -> None:
+        super().__init__()
         self.kernel = kernel
         self.scheduler = scheduler or Scheduler()
-        self.transfers: list[tuple[Any, int, int]] = []
         self.expecting = True
         self.ready: deque[Task] = deque()
         self.ready_limit = 1
@@ -95,18 +75,9 @@ class Dispatch:
         self.open: dict[int, Crew] = {}  # others that accept more
         self.loaded: dict[int, Crew] = {}  # with tasks that wait behind others
         self.shelved: dict[int, Crew] = {}  # with something on their shelf
-        self.bytes_per_s = BYTES_PER_S
         self._changed: dict[int, Crew] = {}
         self._may_spare = False  # some crew may have something for those without work that it had not before
         self._turns: dict[int, int] = {}
-        self._sending: dict[int, int] = {}
-        self._moving: dict[tuple[Any, int], int] = {}  # (value, target): source, or -1 while no source is free
-        self._awaiting: dict[tuple[Any, int], list[Task]] = {}
-        self._queued: deque[tuple[Any, int]] = deque()
-        self._securing: dict[Any, list[Version | Securing]] = {}
-        self._failures: dict[tuple[Any, int], int] = {}
-        self._refused: dict[tuple[Any, int], set[int]] = {}  # sources from which there is no way
-        self._stored: dict[int, weakref.WeakKeyDictionary[Any, None]] = {}  # values by node, in the order they came
         for crew in kernel.crews.values():
             self.settled(crew)
 
@@ -260,8 +231,7 @@ class Dispatch:
             self._enter(task, crew)
         self._note_room(crew)
 
-    @staticmethod
-    def _enter(task: Task, crew: Crew) -> None:
+    def _enter(self, task: Task, crew: Crew) -> None:
         crew.take(task)
         if crew.ready:
             crew.spread()
@@ -481,270 +451,6 @@ class Dispatch:
                 nbytes += max(where.values())
         return nbytes / self.bytes_per_s + crew.round_trip_s < self.wait_s(home)
 
-    # ------------------------------------------------------------------ data
-
-    @staticmethod
-    def is_at(version: Version, number: int) -> bool:
-        """Whether the node has the version, which is stored somewhere."""
-        at = getattr(version.value, "at", None)
-        return number == 0 if at is None else at(number)
-
-    def is_safe(self, state: int, value: Any) -> bool:
-        """Whether a result with this state and value cannot be lost with a node; keep in mind where it is."""
-        if state != SEGMENT and state != FILE:
-            return True
-        for number in getattr(value, "places", ()):
-            if number:
-                self._note_place(number, value)
-        at = getattr(value, "at", None)
-        return at is None or at(0)
-
-    def brought(self, version: Version, number: int) -> bool:
-        """Whether the node has the version, which is stored somewhere; if not, it is brought there."""
-        there = self.is_at(version, number)
-        if not number:
-            if there:
-                version.producer = None
-            elif version not in (waiting := self._securing.setdefault(version.value, [])):
-                waiting.append(version)
-        if not there:
-            self.fetch(version.value, number)
-        return there
-
-    def _note_place(self, number: int, value: Any) -> None:
-        stored = self._stored.get(number)
-        if stored is None:
-            stored = self._stored[number] = weakref.WeakKeyDictionary()
-        stored[value] = None
-
-    def stage(self, task: Task, crew: Crew) -> None:
-        """Bring what the task reads to the node of the crew; it is given to the crew then."""
-        keys: dict[tuple[Any, int], None] = {}  # each once, in their order
-        task.state = READY
-        for version in task.reads:
-            state = version.state
-            if state < SEGMENT or state == HELD or self.is_at(version, crew.number):
-                continue
-            if state > FILE or version.value.lost:
-                self.kernel.requeue(task)
-                return
-            keys[version.value, crew.number] = None
-        for key in keys:
-            waiting = self._awaiting.setdefault(key, [])
-            if task not in waiting:  # it may have been sent back from there because of something else
-                waiting.append(task)
-            self.fetch(*key)
-        task.absent = len(keys)
-        crew.coming[task.id] = task
-
-    def fetch(self, value: Any, target: int) -> None:
-        """Have the value brought to the node."""
-        key = (value, target)
-        if key in self._moving:
-            return
-        source = self._source(value, target)
-        if source is None:
-            self._moving[key] = -1
-            self._queued.append(key)
-            return
-        self._begin(key, source)
-
-    def _begin(self, key: tuple[Any, int], source: int) -> None:
-        self._moving[key] = source
-        self._sending[source] = self._sending.get(source, 0) + 1
-        self.transfers.append((*key, source))
-
-    def _source(self, value: Any, target: int) -> int | None:
-        """The node to get the value from: the one that sends least. None: all are busy."""
-        limit = SEND_SMALL_TO if value.nbytes < SMALL_BYTES else SEND_TO
-        refused = self._refused.get((value, target), ())
-        best: int | None = None
-        least = limit
-        for number in value.places:
-            sending = self._sending.get(number, 0)
-            if sending < least and number not in refused and number in self.kernel.crews:
-                best, least = number, sending
-                if not sending:
-                    break
-        return best
-
-    def arrived(self, value: Any, target: int) -> None:
-        """The value is at the node now."""
-        key = (value, target)
-        self._end(key)
-        self._failures.pop(key, None)
-        self._refused.pop(key, None)
-        if target not in self.kernel.crews:
-            return
-        value.places.add(target)
-        if target:
-            self._note_place(target, value)
-        else:
-            self._secured(value)
-        crew = self.kernel.crews[target]
-        for task in self._awaiting.pop(key, ()):
-            if crew.coming.get(task.id) is not task:
-                continue
-            task.absent -= 1
-            if not task.absent:
-                del crew.coming[task.id]
-                if task.state == READY:
-                    self._enter(task, crew)
-        self._serve_soon()
-        self._send_queued()
-        self.settled(crew)
-
-    def measured(self, nbytes: int, seconds: float) -> None:
-        """A transfer of so many bytes took so long: what later ones are reckoned with."""
-        if nbytes >= SMALL_BYTES and seconds > 0:
-            self.bytes_per_s += (nbytes / seconds - self.bytes_per_s) * 0.2
-
-    def _end(self, key: tuple[Any, int]) -> None:
-        source = self._moving.pop(key, -1)
-        if source in self._sending:
-            self._sending[source] -= 1
-            if not self._sending[source]:
-                del self._sending[source]
-
-    def _send_queued(self) -> None:
-        for _ in range(len(self._queued)):
-            key = self._queued.popleft()
-            if self._moving.get(key) != -1:
-                continue
-            source = self._source(*key)
-            if source is not None:
-                self._begin(key, source)
-            elif key[0].places:
-                self._queued.append(key)
-            else:
-                self._send_back(key)
-
-    def transfer_failed(self, value: Any, target: int, source: int, why: str, *, at_source: bool = False) -> None:
-        """The value could not be brought to the node. ``at_source``: the source does not have it (any more)."""
-        key = (value, target)
-        if self._moving.get(key) != source:
-            return
-        self._end(key)
-        if at_source and source:
-            value.places.discard(source)
-        elif target and source:
-            self._refused.setdefault(key, set()).add(source)  # there may be no way between the two: try others
-        else:
-            self._failures[key] = self._failures.get(key, 0) + 1
-        if not value.places or target not in self.kernel.crews:
-            self._send_back(key)
-        elif self._failures.get(key, 0) >= MAX_TRANSFER_FAILURES:
-            self._stop_trying(key, TransferError(why))
-        elif self._all_refused(key):
-            self.fetch(value, 0)  # by way of home
-            self._moving[key] = -1
-            self._queued.append(key)
-        else:
-            self.fetch(value, target)
-        self._send_queued()
-
-    def _all_refused(self, key: tuple[Any, int]) -> bool:
-        refused = self._refused.get(key, set())
-        return bool(refused) and all(number in refused for number in key[0].places)
-
-    def _stop_trying(self, key: tuple[Any, int], error: TransferError) -> None:
-        """The value cannot be brought to the node."""
-        value, target = key
-        for notes in (self._failures, self._refused, self._moving):
-            notes.pop(key, None)
-        crew = self.kernel.crews[target]
-        for task in self._awaiting.pop(key, ()):
-            if crew.coming.pop(task.id, None) is not None and task.state == READY:
-                self._send_elsewhere(task, crew, error)
-        self._has_changed(crew)
-        if target:
-            return
-        self._fail_securing(value, error)
-        for other in [other for other in self._queued if other[0] is value and self._all_refused(other)]:
-            self._queued.remove(other)
-            self._stop_trying(other, error)
-
-    def _send_elsewhere(self, task: Task, crew: Crew, error: TransferError) -> None:
-        """The task cannot have its data on the node: it goes to another one, or fails if it has been to several."""
-        task.stranded += 1
-        if task.stranded < MAX_STRANDED and not task.function.spread:
-            numbers = [
-                other.number for other in self.kernel.crews.values() if other is not crew and other.fits(task.function)
-            ]
-            if numbers:
-                task.pin = numbers[task.id % len(numbers)]
-                self.kernel.requeue(task)
-                return
-        self.kernel.fail_anew(task, error)
-
-    def _send_back(self, key: tuple[Any, int]) -> None:
-        """The value is lost, or the node is: the tasks that wait for it there begin anew."""
-        crew = self.kernel.crews.get(key[1])
-        for notes in (self._failures, self._refused, self._moving):
-            notes.pop(key, None)
-        if crew is not None:
-            self._has_changed(crew)
-        for task in self._awaiting.pop(key, ()):
-            if crew is not None and crew.coming.pop(task.id, None) is None:
-                continue
-            if task.state == READY:
-                self.kernel.requeue(task)
-        if not key[0].places:
-            self._lose(key[0])
-
-    # ------------------------------------------------------------------ results that must not be lost
-
-    def secure(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> bool:
-        """See to it that the results of a task that must be safe are: True if its end is not to be entered yet.
-
-        Members of groups are not over before what they have written is at home: nobody could make it again.
-        """
-        if not task.durable:
-            return False
-        if not any(version is not None and version.group is not None for version in task.writes):
-            self._bring_home_later(task, outputs)
-            return False
-        securing = Securing(task, outputs)
-        for version, (state, value) in zip(task.writes, outputs, strict=True):
-            if version is None:
-                continue
-            if not self.is_safe(state, value):
-                securing.missing += 1
-                self._securing.setdefault(value, []).append(securing)
-                self.fetch(value, 0)
-        return securing.missing > 0
-
-    def _bring_home_later(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> None:
-        for version, (state, value) in zip(task.writes, outputs, strict=True):
-            if version is not None and not self.is_safe(state, value):
-                self._securing.setdefault(value, []).append(version)
-                self.fetch(value, 0)
-
-    def _secured(self, value: Any) -> None:
-        for waiting in self._securing.pop(value, ()):
-            if isinstance(waiting, Version):
-                if waiting.value is value:
-                    waiting.producer = None
-                continue
-            waiting.missing -= 1
-            if not waiting.missing and waiting.task.state < DONE:
-                self.kernel.end_secured(waiting.task, waiting.outputs)
-
-    def _lose(self, value: Any) -> None:
-        """No node has the value any more."""
-        for waiting in self._securing.pop(value, ()):
-            if not isinstance(waiting, Version) and waiting.task.state < DONE and waiting.missing > 0:
-                waiting.missing = -1
-                waiting.task.executor = None
-                self.kernel.requeue(waiting.task)
-
-    def _fail_securing(self, value: Any, error: TransferError) -> None:
-        for waiting in self._securing.pop(value, ()):
-            if isinstance(waiting, Version):
-                self.kernel.fail_version(waiting, error)
-            elif waiting.task.state < DONE:
-                self.kernel.fail_anew(waiting.task, error)
-
     # ------------------------------------------------------------------ nodes that are lost
 
     def forget(self, crew: Crew) -> None:
@@ -756,30 +462,7 @@ class Dispatch:
             kind.able.pop(number, None)
             if kind.last is crew:
                 kind.last = None
-        for notes in (self._failures, self._refused):
-            for key in [key for key in notes if key[1] == number]:
-                del notes[key]
-        self._sending.pop(number, None)
-        self.transfers[:] = [transfer for transfer in self.transfers if number not in transfer[1:]]
-        lost = [value for value in self._stored.pop(number, ()) if number in value.places]
-        for value in lost:
-            value.places.discard(number)
-        for key, source in list(self._moving.items()):
-            if key[1] == number:
-                self._end(key)
-                self._awaiting.pop(key, None)
-            elif source == number:
-                del self._moving[key]
-                if key[0].places:
-                    self.fetch(*key)
-                else:
-                    self._send_back(key)
-            elif source == -1 and not key[0].places:
-                self._send_back(key)
-        for value in lost:
-            if not value.places:
-                self._lose(value)
-        self._send_queued()
+        self._forget_data(number)
 
     def _give_up(self) -> None:
         """No more nodes will come: tasks that fit none of those that are left fail."""
@@ -824,12 +507,7 @@ class Dispatch:
         tasks = [*self.ready, *self.urgent]
         for kind in self.kinds.values():
             tasks += kind.queue
-        securing: dict[int, Task] = {}
-        for held in self._securing.values():
-            for waiting in held:
-                if isinstance(waiting, Securing) and waiting.missing > 0 and waiting.task.state < DONE:
-                    securing[waiting.task.id] = waiting.task
-        return [*tasks, *securing.values()]
+        return [*tasks, *self._being_secured()]
 
     def forget_ended(self) -> None:
         """Take tasks that have been cancelled out of the queues."""
@@ -848,20 +526,6 @@ class Dispatch:
         self.kinds.clear()
         self._securing.clear()
         self._awaiting.clear()
-
-
-def places_of(version: Version) -> Iterator[tuple[int, float]]:
-    """(number of a node, bytes) for each place that a stored version is in; nothing if these are too many."""
-    state = version.state
-    value = version.value
-    if state == HELD:
-        yield value.executor.crew.number, value.nbytes
-    elif state == SEGMENT or state == FILE:
-        places = getattr(value, "places", None)
-        if places is not None and len(places) <= MANY_PLACES:
-            nbytes = value.nbytes
-            for number in places:
-                yield number, nbytes
 
 
 def _by_head(kind: Kind) -> tuple[bool, int]:

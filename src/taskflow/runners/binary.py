@@ -106,11 +106,11 @@ class Program:
 
     def argv(self, texts: dict[str, list[str]], folder: str) -> list[str]:
         """The program and its arguments."""
-        return [self.program(self.binary, folder), *self.arguments(texts, folder)]
+        return [self.program(self.binary, folder, texts), *self.arguments(texts, folder)]
 
-    def program(self, name: str, folder: str) -> str:
+    def program(self, template: str, folder: str, texts: Mapping[str, Sequence[str]] | None = None) -> str:
         """The path of a program; within a container, where its name is looked up there, only that of one of ours."""
-        name = os.path.expandvars(name)
+        name = text(template, texts or {})
         return name if self.container is not None and os.sep not in name else located(name, folder)
 
     def arguments(self, texts: dict[str, list[str]], folder: str) -> list[str]:
