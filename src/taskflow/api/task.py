@@ -342,7 +342,8 @@ class TaskFunction:
         choice = self._variants.get(key)
         if choice is None:
             # Any demand will do: it leads to where the implementation is chosen, and with it what is really needed.
-            choice = self._variants[key] = self._another(session, policy, defaults, Demand())
+            hosts = max([1 if record.demand is None else record.demand.hosts for record in fitting])
+            choice = self._variants[key] = self._another(session, policy, defaults, Demand(hosts=hosts))
             choice.implementations = tuple(fitting)
         return choice
 

@@ -361,8 +361,15 @@ class LiveEngine(Engine):
             recalls.clear()
         if self.kernel.cancels:
             self._send_cancels()
+        if self.kernel.spans_over:
+            self.end_spans()
         if self.carrier is not None:
             self.carrier.go()
+
+    def hosts_of(self, numbers: Sequence[int]) -> list[str]:
+        """See `Engine.hosts_of`."""
+        assert self.nodes is not None
+        return self.nodes.hosts_of(numbers)
 
     def _send_cancels(self) -> None:
         cancels = self.kernel.cancels
@@ -502,7 +509,7 @@ class LiveEngine(Engine):
     def _look_for_overdue(self) -> None:
         watched = []
         for link in self._local_links():
-            cancelled = [task.id for task in link.executor.inflight.values() if task.cancelled]
+            cancelled = [task.id for task in link.executor.inflight.values() if task.cancelled or task.severed]
             watched.append((link, link.handle, cancelled))
         for link, why in self.overdue.find(watched):
             self._kill(link, why)
