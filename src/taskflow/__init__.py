@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from taskflow.api.groups import TaskGroup, compss_barrier_group, compss_cancel_group
     from taskflow.api.implement import implement
     from taskflow.api.local import local
+    from taskflow.api.mpi import mpi, mpmd_mpi
+    from taskflow.api.multinode import multinode
     from taskflow.api.on_failure import on_failure
     from taskflow.api.parameter import (
         COLLECTION,
@@ -147,6 +149,8 @@ _HOMES = {
     "taskflow.api.binary": ("binary",),
     "taskflow.api.constraint": ("IO", "constraint"),
     "taskflow.api.implement": ("implement",),
+    "taskflow.api.mpi": ("mpi", "mpmd_mpi"),
+    "taskflow.api.multinode": ("multinode",),
     "taskflow.api.functions": (
         "compss_barrier",
         "compss_delete_file",
@@ -356,6 +360,9 @@ __all__ = [
     "future_of",
     "implement",
     "local",
+    "mpi",
+    "mpmd_mpi",
+    "multinode",
     "on_failure",
     "prolog",
     "put",

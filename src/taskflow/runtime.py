@@ -247,11 +247,11 @@ class Session:
             home.offer(node.amounts, device_numbers(node))
         return node
 
-    def demand_of(self, requirements: Requirements, name: str, hosts: int = 1) -> Demand | None:
+    def demand_of(self, requirements: Requirements, name: str, hosts: int = 1, per_node: int = 1) -> Demand | None:
         """What a task takes from its nodes while it runs; None: one computing unit of any node, as any task.
 
-        ``hosts``: how many nodes it needs at once. Raises RequirementsError if there will never be so many that can run
-        it; ``name`` is the task function.
+        ``hosts``: how many nodes it needs at once, ``per_node``: and how many times what is required on each. Raises
+        RequirementsError if there will never be so many that can run it; ``name`` is the task function.
         """
         from taskflow.model.requirements import demand_on, mismatches
 
@@ -261,12 +261,14 @@ class Session:
                 f"of each is at least one unit"
             )
         nodes = self._nodes()
-        found = [(node.name, mismatches(requirements, node, home=home)) for node, home in nodes]
         alone = self.engine.kernel.dispatch is None
+        if per_node > 1 and not alone:
+            requirements = requirements.times(per_node)
+        found = [(node.name, mismatches(requirements, node, home=home)) for node, home in nodes]
         if sum(not problems for _, problems in found) < (1 if alone else hosts):
             raise RequirementsError(self._why_never(name, 1 if alone else hosts, found))
-        if alone and hosts > 1:
-            requirements, hosts = self._on_one_node(requirements, hosts, nodes[0][0]), 1
+        if alone and hosts * per_node > 1:
+            requirements, hosts = self._on_one_node(requirements, hosts, per_node, nodes[0][0]), 1
         demand = requirements.demand._replace(hosts=hosts)
         if not demand.units:
             self.engine.start_io(self.io_executors)
@@ -295,23 +297,24 @@ class Session:
             remedy += f", or declare in {self.cluster.source} what the nodes have"
         return f"task {name} needs what {where}, so it could never run:\n{table(found)}\n{self.words(remedy)}"
 
-    def _on_one_node(self, requirements: Requirements, hosts: int, node: Node) -> Requirements:
-        """What a task for several nodes takes of the only one: the shares of all of them, as far as they fit."""
+    def _on_one_node(self, requirements: Requirements, hosts: int, per_node: int, node: Node) -> Requirements:
+        """What a task for several nodes or processes takes of the only one: all their shares, as far as they fit."""
         from taskflow.model.requirements import mismatches
 
-        if not self._told_of_one_node:
+        count = hosts * per_node
+        while count > 1 and mismatches(requirements.times(count), node):
+            count -= 1
+        if (hosts > 1 or count < per_node) and not self._told_of_one_node:
             self._told_of_one_node = True
+            what = "several nodes" if hosts > 1 else "more processes than there is room for"
             warnings.warn(
                 self.words(
-                    "a task for several nodes was called, and this run has one machine: such tasks run there alone, "
-                    "with as many of their shares as there are; --nodes or --resources and --project name more machines"
+                    f"a task for {what} was called, and this run has one machine: such tasks run there alone, with as "
+                    f"many of their shares as there are; --nodes or --resources and --project name more machines"
                 ),
                 TaskflowWarning,
                 stacklevel=2,
             )
-        count = hosts
-        while count > 1 and mismatches(requirements.times(count), node):
-            count -= 1
         return requirements.times(count)
 
     def _nodes(self) -> list[tuple[Node, bool]]:

@@ -23,7 +23,7 @@ FLOORS = {
     "observe": ("model",),
     "launch": ("cluster", "model", "wire"),
     "node": ("cluster", "core", "data", "finder", "launch", "model", "wire"),
-    "runners": ("data", "model", "node"),
+    "runners": ("data", "launch", "model", "node"),
     "drivers": ("core", "data", "launch", "model", "node", "observe", "wire"),
     "interrupts": ("drivers",),
     "preparation": ("cluster", "core", "drivers", "launch", "model", "observe"),

@@ -15,6 +15,7 @@ from taskflow.runners.command import places, truth
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskflow.api.options import Body
     from taskflow.api.task import TaskFunction
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -73,7 +74,7 @@ def described(task: TaskFunction, decorator: str, known: Mapping[str, Any]) -> d
     }  # fmt: skip
 
 
-def set_program(task: TaskFunction, program: Program) -> None:
+def set_program(task: TaskFunction, program: Body) -> None:
     """The program is run in place of the task's body. Raises ArgumentError if something is already."""
     task.options.set_body(program, task.plan.name)
     task.changed()

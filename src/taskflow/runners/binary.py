@@ -122,7 +122,7 @@ class Program:
         return arguments(self.args, texts, program_folder(), absolute=True)
 
     def execute(
-        self, argv: Sequence[str], texts: dict[str, list[str]], folder: str, streams: Mapping[str, IO[bytes]],
+        self, argv: Sequence[str], texts: dict[str, list[str]], folder: str, streams: Mapping[str, Any],
         env: Mapping[str, str] | None = None,
     ) -> int:  # fmt: skip
         """Run a command, in the container if there is one; the exit value. Raises ProgramError if it counts as failure.
@@ -130,10 +130,20 @@ class Program:
         ``env``: variables that it sees besides those of the task.
         """
         variables = {**os.environ, **(env or {})}
-        if self.container is not None:
-            mounts = [path for name in texts if self._is_path(name) for path in texts[name]]
-            argv = self.container.command(argv, cwd=folder, env=variables, mounts=mounts)
-        ended = run(argv, self.where, cwd=folder, env=variables, **streams)
+        argv = self.contained(argv, texts, folder, variables)
+        return self.judged(run(argv, self.where, cwd=folder, env=variables, **streams))
+
+    def contained(
+        self, argv: Sequence[str], texts: Mapping[str, Sequence[str]], folder: str, env: Mapping[str, str]
+    ) -> Sequence[str]:
+        """The command that runs ``argv`` in the container, if there is one."""
+        if self.container is None:
+            return argv
+        mounts = [path for name in texts if self._is_path(name) for path in texts[name]]
+        return self.container.command(argv, cwd=folder, env=env, mounts=mounts)
+
+    def judged(self, ended: Ended) -> int:
+        """The exit value. Raises ProgramError if it counts as failure."""
         if ended.exit_value and truth(self.fail_by_exit_value, self.where):
             raise ended.failure(self.where)
         return ended.exit_value
@@ -249,11 +259,13 @@ def run(
     stdin: IO[bytes] | None = None,
     stdout: IO[bytes] | None = None,
     stderr: IO[bytes] | None = None,
+    sift: Callable[[str], None] | None = None,
 ) -> Ended:
     """Run a program to its end.
 
     ``env``: all of its environment (None: that of the task). ``stdin``, ``stdout`` and ``stderr`` are open files in
-    place of nothing, and of the files in the run folder. The exit value is for the caller to judge. Raises
+    place of nothing, and of the files in the run folder. ``sift`` is given the path of the file with the error output
+    before that is shown, to take out what is not for people. The exit value is for the caller to judge. Raises
     ProgramError, which begins with ``where``, if the program cannot be started.
     """
     command = [os.path.expandvars(argv[0]), *argv[1:]]
@@ -266,6 +278,8 @@ def run(
                 for given, path in zip((stdout, stderr), paths, strict=True)
             )
             code = _run(command, where, cwd, dict(os.environ if env is None else env), stdin, out, err)
+        if sift is not None:
+            sift(err.name)
         for path, stream in zip(paths, (sys.stdout, sys.stderr), strict=True):
             _pass_on(path, stream)
         tail = _tail(err.name) or _tail(out.name)
