@@ -13,7 +13,17 @@ import psutil
 import pytest
 
 import taskflow
-from taskflow import runtime
+from taskflow import (
+    ExecutorDiedError,
+    TaskGroup,
+    TimeOutError,
+    compss_barrier,
+    compss_cancel_group,
+    compss_wait_on,
+    runtime,
+    task,
+)
+from taskflow.api.options import task_under
 from taskflow.node import launcher as script
 from taskflow.node import processes
 from taskflow.node.elsewhere import LAUNCHER_VARIABLE, SPAN_VARIABLE
@@ -382,3 +392,110 @@ def test_a_host_that_cannot_be_reached_is_told_with_its_address(broken, span):
     assert code == 255
     assert "nothing can be started on far: its agent cannot be reached from node near at 127.0.0.1 port" in errors
     assert "<MinPort>" in errors
+
+
+# --- tasks with several nodes ------------------------------------------------------------------------------
+
+
+def on_two(target):
+    """A decorator above ``@task``: it has two nodes."""
+    function = task_under(target, "on_two")
+    function.options.hosts = 2
+    function.changed()
+    return function
+
+
+def start_on_all(command):
+    """The names of all nodes, and what the command prints on each."""
+    hosts = os.environ["COMPSS_HOSTNAMES"].split(",")
+    launchers = [[os.environ[LAUNCHER_VARIABLE], host, command] for host in hosts]
+    return hosts, [subprocess.run(words, capture_output=True, text=True, check=True).stdout for words in launchers]
+
+
+@on_two
+@task(returns=2)
+def everywhere(command):
+    return start_on_all(command)
+
+
+@on_two
+@task(returns=2, on_failure="FAIL")
+def failing(command):
+    start_on_all(command)
+    raise ValueError("after the start")
+
+
+@on_two
+@task(returns=2, on_failure="FAIL", time_out=1.5)
+def limited(command, last):
+    start_on_all(command)
+    return start_on_all(last)
+
+
+def test_a_task_with_two_nodes_reaches_both(agents):  # noqa: ARG001  their session
+    hosts, outputs = compss_wait_on(*everywhere("echo $TASKFLOW_RUN_DIR"))
+    assert len(set(hosts)) == 2
+    folders = {node.facts["folder"] for node in nodes().values()} | {str(runtime.session.run_dir)}
+    found = {output.strip() for output in outputs}
+    assert len(found) == 2
+    assert found <= folders
+
+
+def test_what_it_leaves_anywhere_is_gone_when_it_ends(agents):  # noqa: ARG001  their session
+    ended, failed = sleeper(20), sleeper(21)
+    compss_wait_on(*everywhere(daemon(ended)))
+    gone(ended)
+    with pytest.raises(ValueError, match="after the start"):
+        compss_wait_on(*failing(daemon(failed)))
+    gone(failed)
+
+
+def test_nothing_of_it_is_left_when_its_time_is_over(agents):  # noqa: ARG001  their session
+    left, running = sleeper(22), sleeper(23)
+    with pytest.raises(TimeOutError):
+        compss_wait_on(*limited(daemon(left), running))
+    gone(left)
+    gone(running)
+
+
+def test_nothing_of_it_is_left_when_it_is_cancelled(agents):  # noqa: ARG001  their session
+    command = sleeper(24)
+    with TaskGroup("cancelled", implicit_barrier=False):
+        everywhere(command)
+    wait_until(lambda: of_mark(command))
+    compss_cancel_group("cancelled")
+    compss_barrier()
+    gone(command)
+
+
+def test_nothing_of_it_is_left_when_its_executor_dies(agents):  # noqa: ARG001  their session
+    command = sleeper(25)
+    both = everywhere(command)
+    wait_until(lambda: of_mark(command))
+    engine = runtime.session.engine
+    for _ in range(2):  # it is tried once more
+        wait_until(lambda: of_mark(command))
+        (running,) = of_mark(command)
+        link = next(link for link in list(engine.links.values()) if link.executor.inflight)
+        os.kill(link.pid, signal.SIGKILL)
+        running.wait(PATIENCE_S)
+    with pytest.raises(ExecutorDiedError):
+        compss_wait_on(*both)
+    gone(command)
+
+
+def test_a_task_that_loses_one_of_its_nodes_runs_again_on_others(broken):
+    command = sleeper(26)
+    hosts, outputs = everywhere(f"[ -e {broken.folder}/enough ] || {command}; echo $TASKFLOW_RUN_DIR")
+    wait_until(lambda: of_mark(command))
+    (running,) = of_mark(command)
+    folder = running.environ()["TASKFLOW_RUN_DIR"]
+    name = next((name for name, node in nodes().items() if node.facts["folder"] == folder), "")
+    Path(broken.folder, "enough").touch()
+    if name:
+        os.kill(broken.pid(name), signal.SIGKILL)
+    else:
+        running.kill()
+    assert len(compss_wait_on(outputs)) == 2
+    assert len(set(compss_wait_on(hosts))) == 2
+    gone(command)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from taskflow.core.graph import Datum, Task
     from taskflow.core.placement import Executor
+    from taskflow.core.spanning import Span
     from taskflow.drivers.remote import Machines, Nodes, RemoteLink, RemoteNode
     from taskflow.drivers.spans import Spans
     from taskflow.drivers.transfers import Carrier
@@ -370,6 +371,19 @@ class LiveEngine(Engine):
         """See `Engine.hosts_of`."""
         assert self.nodes is not None
         return self.nodes.hosts_of(numbers)
+
+    def begin_span(self, span: Span) -> dict[str, str]:
+        """See `Engine.begin_span`; its programs can reach all of these nodes."""
+        assert self.spans is not None
+        hosts = list(zip(self.hosts_of(span.numbers), span.numbers, strict=True))
+        return {**super().begin_span(span), **self.spans.begin(span, hosts)}
+
+    def end_spans(self) -> None:
+        """See `Engine.end_spans`."""
+        assert self.spans is not None
+        for span in self.kernel.spans_over:
+            self.spans.end(span)
+        super().end_spans()
 
     def _send_cancels(self) -> None:
         cancels = self.kernel.cancels
