@@ -15,6 +15,7 @@ from taskflow._version import __version__
 if TYPE_CHECKING:
     from taskflow import check as check
     from taskflow.api.binary import binary
+    from taskflow.api.compss import compss
     from taskflow.api.constraint import IO, constraint
     from taskflow.api.functions import (
         compss_barrier,
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
     from taskflow.api.futures import Future, as_completed
     from taskflow.api.groups import TaskGroup, compss_barrier_group, compss_cancel_group
     from taskflow.api.implement import implement
+    from taskflow.api.launchers import decaf, julia, ompss
     from taskflow.api.local import local
-    from taskflow.api.mpi import mpi, mpmd_mpi
-    from taskflow.api.multinode import multinode
     from taskflow.api.on_failure import on_failure
     from taskflow.api.parameter import (
         COLLECTION,
@@ -147,10 +147,9 @@ if TYPE_CHECKING:
 # The names are imported when they are first used: `runtask` starts the executors before it imports the rest.
 _HOMES = {
     "taskflow.api.binary": ("binary",),
+    "taskflow.api.compss": ("compss",),
     "taskflow.api.constraint": ("IO", "constraint"),
     "taskflow.api.implement": ("implement",),
-    "taskflow.api.mpi": ("mpi", "mpmd_mpi"),
-    "taskflow.api.multinode": ("multinode",),
     "taskflow.api.functions": (
         "compss_barrier",
         "compss_delete_file",
@@ -175,6 +174,7 @@ _HOMES = {
         "compss_cancel_group",
     ),
     "taskflow.api.on_failure": ("on_failure",),
+    "taskflow.api.launchers": ("decaf", "julia", "ompss"),
     "taskflow.api.local": ("local",),
     "taskflow.api.programs": ("epilog", "prolog"),
     "taskflow.api.reduction": ("reduction",),
@@ -340,6 +340,7 @@ __all__ = [
     "__version__",
     "as_completed",
     "binary",
+    "compss",
     "compss_barrier",
     "compss_barrier_group",
     "compss_cancel_group",
@@ -354,15 +355,15 @@ __all__ = [
     "compss_wait_on_file",
     "constraint",
     "data_transformation",
+    "decaf",
     "dt",
     "dto",
     "epilog",
     "future_of",
     "implement",
+    "julia",
     "local",
-    "mpi",
-    "mpmd_mpi",
-    "multinode",
+    "ompss",
     "on_failure",
     "prolog",
     "put",

@@ -1,7 +1,15 @@
 """``@multinode``: a task on several nodes."""
 
-from taskflow.api.multinode import multinode
+from taskflow.pycompss.runners import RunnerDecorator
 
-MultiNode = multinode
+
+class MultiNode(RunnerDecorator):
+    """``@multinode(computing_nodes=2)``."""
+
+    name = "multinode"
+    optional = ("computing_nodes", "processes_per_node")
+
+
+multinode = MultiNode
 
 __all__ = ["MultiNode", "multinode"]
