@@ -15,7 +15,6 @@ from taskflow._version import __version__
 if TYPE_CHECKING:
     from taskflow import check as check
     from taskflow.api.binary import binary
-    from taskflow.api.compss import compss
     from taskflow.api.constraint import IO, constraint
     from taskflow.api.functions import (
         compss_barrier,
@@ -34,8 +33,9 @@ if TYPE_CHECKING:
     from taskflow.api.futures import Future, as_completed
     from taskflow.api.groups import TaskGroup, compss_barrier_group, compss_cancel_group
     from taskflow.api.implement import implement
-    from taskflow.api.launchers import decaf, julia, ompss
     from taskflow.api.local import local
+    from taskflow.api.mpi import mpi, mpmd_mpi
+    from taskflow.api.multinode import multinode
     from taskflow.api.on_failure import on_failure
     from taskflow.api.parameter import (
         COLLECTION,
@@ -147,9 +147,10 @@ if TYPE_CHECKING:
 # The names are imported when they are first used: `runtask` starts the executors before it imports the rest.
 _HOMES = {
     "taskflow.api.binary": ("binary",),
-    "taskflow.api.compss": ("compss",),
     "taskflow.api.constraint": ("IO", "constraint"),
     "taskflow.api.implement": ("implement",),
+    "taskflow.api.mpi": ("mpi", "mpmd_mpi"),
+    "taskflow.api.multinode": ("multinode",),
     "taskflow.api.functions": (
         "compss_barrier",
         "compss_delete_file",
@@ -174,7 +175,6 @@ _HOMES = {
         "compss_cancel_group",
     ),
     "taskflow.api.on_failure": ("on_failure",),
-    "taskflow.api.launchers": ("decaf", "julia", "ompss"),
     "taskflow.api.local": ("local",),
     "taskflow.api.programs": ("epilog", "prolog"),
     "taskflow.api.reduction": ("reduction",),
@@ -340,7 +340,6 @@ __all__ = [
     "__version__",
     "as_completed",
     "binary",
-    "compss",
     "compss_barrier",
     "compss_barrier_group",
     "compss_cancel_group",
@@ -355,15 +354,15 @@ __all__ = [
     "compss_wait_on_file",
     "constraint",
     "data_transformation",
-    "decaf",
     "dt",
     "dto",
     "epilog",
     "future_of",
     "implement",
-    "julia",
     "local",
-    "ompss",
+    "mpi",
+    "mpmd_mpi",
+    "multinode",
     "on_failure",
     "prolog",
     "put",

@@ -192,9 +192,9 @@ class NestedSession(runtime.Session):
         """Where this process finds modules: the next one to run the function may know less."""
         return [[os.path.abspath(entry or ".") for entry in sys.path]]
 
-    def demand_of(self, requirements: Any, name: str, hosts: int = 1) -> Any:
+    def demand_of(self, requirements: Any, name: str, hosts: int = 1, per_node: int = 1) -> Any:
         """What a task takes from its nodes while it runs. Raises RequirementsError if it could never run."""
-        return self._call_master("demand_of", requirements, name, hosts)
+        return self._call_master("demand_of", requirements, name, hosts, per_node)
 
     def register(self, record: FunctionRecord) -> None:
         """Make a task function known to the master."""

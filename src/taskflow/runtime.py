@@ -237,22 +237,21 @@ class Session:
     @functools.cached_property
     def node(self) -> Node:
         """What this machine offers to tasks."""
-        from taskflow.cluster.machine import describe_node, device_numbers, programs_here
+        from taskflow.cluster.machine import describe_node, device_numbers
 
         said = self.cluster.home if self.cluster is not None else None
         node = said or describe_node(self.workers, str(self.run_dir))
-        node = dataclasses.replace(node, programs=frozenset(programs_here()))
         with self.engine.lock:
             home = self.engine.kernel.home
-            home.node = node if said else None
+            home.node = said
             home.offer(node.amounts, device_numbers(node))
         return node
 
-    def demand_of(self, requirements: Requirements, name: str, hosts: int = 1) -> Demand | None:
+    def demand_of(self, requirements: Requirements, name: str, hosts: int = 1, per_node: int = 1) -> Demand | None:
         """What a task takes from its nodes while it runs; None: one computing unit of any node, as any task.
 
-        ``hosts``: how many nodes it needs at once. Raises RequirementsError if there will never be so many that can run
-        it; ``name`` is the task function.
+        ``hosts``: how many nodes it needs at once, ``per_node``: and how many times what is required on each. Raises
+        RequirementsError if there will never be so many that can run it; ``name`` is the task function.
         """
         from taskflow.model.requirements import demand_on, mismatches
 
@@ -262,25 +261,27 @@ class Session:
                 f"of each is at least one unit"
             )
         nodes = self._nodes()
-        found = [(node.name, mismatches(requirements, node, home=home)) for node, home in nodes]
         alone = self.engine.kernel.dispatch is None
+        if per_node > 1 and not alone:
+            requirements = requirements.times(per_node)
+        found = [(node.name, mismatches(requirements, node, home=home)) for node, home in nodes]
         if sum(not problems for _, problems in found) < (1 if alone else hosts):
             raise RequirementsError(self._why_never(name, 1 if alone else hosts, found))
-        if alone and hosts > 1:
-            requirements, hosts = self._on_one_node(requirements, hosts, nodes[0][0]), 1
+        if alone and hosts * per_node > 1:
+            requirements, hosts = self._on_one_node(requirements, hosts, per_node, nodes[0][0]), 1
         demand = requirements.demand._replace(hosts=hosts)
         if not demand.units:
             self.engine.start_io(self.io_executors)
         fitting = [node for (node, _), (_, problems) in zip(nodes, found, strict=True) if not problems]
         if any(demand_on(requirements, node) != demand._replace(hosts=1) for node in fitting):
             demand = demand._replace(varies=True)
-        if demand.varies or requirements.programs or len(fitting) < len(nodes):
+        if demand.varies or len(fitting) < len(nodes):
             demand = demand._replace(nodes=requirements)
         return None if demand == Demand() else demand
 
     def _why_never(self, name: str, hosts: int, found: list[tuple[str, list[Mismatch]]]) -> str:
         """Why a task could never run, given what keeps it from running on each node."""
-        from taskflow.model.requirements import PROGRAM, lacking_nodes, table
+        from taskflow.model.requirements import lacking_nodes, table
 
         where = "this machine does not have" if self.cluster is None else "no node has"
         remedy = "lower its @constraint"
@@ -288,10 +289,7 @@ class Session:
             where = f"fewer than {hosts} nodes have"
             remedy += ", or the number of its nodes"
             found = [*lacking_nodes(hosts, found), *found]
-        missing = {each.requested for _, problems in found for each in problems if each.constraint == PROGRAM}
-        if missing:
-            remedy = f"install {' and '.join(sorted(missing))} there, or name the path of another program"
-        elif self.cluster is None:
+        if self.cluster is None:
             remedy += "; more workers (--workers) are more computing units"
         elif self.cluster.source == "--nodes":
             remedy += "; a file (--resources) can say more of nodes than --nodes does"
@@ -299,23 +297,24 @@ class Session:
             remedy += f", or declare in {self.cluster.source} what the nodes have"
         return f"task {name} needs what {where}, so it could never run:\n{table(found)}\n{self.words(remedy)}"
 
-    def _on_one_node(self, requirements: Requirements, hosts: int, node: Node) -> Requirements:
-        """What a task for several nodes takes of the only one: the shares of all of them, as far as they fit."""
+    def _on_one_node(self, requirements: Requirements, hosts: int, per_node: int, node: Node) -> Requirements:
+        """What a task for several nodes or processes takes of the only one: all their shares, as far as they fit."""
         from taskflow.model.requirements import mismatches
 
-        if not self._told_of_one_node:
+        count = hosts * per_node
+        while count > 1 and mismatches(requirements.times(count), node):
+            count -= 1
+        if (hosts > 1 or count < per_node) and not self._told_of_one_node:
             self._told_of_one_node = True
+            what = "several nodes" if hosts > 1 else "more processes than there is room for"
             warnings.warn(
                 self.words(
-                    "a task for several nodes was called, and this run has one machine: such tasks run there alone, "
-                    "with as many of their shares as there are; --nodes or --resources and --project name more machines"
+                    f"a task for {what} was called, and this run has one machine: such tasks run there alone, with as "
+                    f"many of their shares as there are; --nodes or --resources and --project name more machines"
                 ),
                 TaskflowWarning,
                 stacklevel=2,
             )
-        count = hosts
-        while count > 1 and mismatches(requirements.times(count), node):
-            count -= 1
         return requirements.times(count)
 
     def _nodes(self) -> list[tuple[Node, bool]]:

@@ -101,6 +101,7 @@ def check_dispatch(kernel, tasks, *, vanishing):
                 assert key in dispatch._moving, f"{task} waits for {key[0]}, which nobody brings"
                 coming = dispatch._moving[key] != -1
                 assert key[0].places or coming, f"{task} waits for {key[0]}, which is lost"
+    check_spans(kernel)
     for (value, target), source in dispatch._moving.items():
         assert target in kernel.crews
         assert source == -1 or source in kernel.crews
@@ -123,10 +124,37 @@ def check_dispatch(kernel, tasks, *, vanishing):
                 assert dispatch.is_at(version, task.executor.crew.number), f"{task} has not {version} on its node"
 
 
+def check_spans(kernel):
+    """A task for several nodes has its share of each, and nothing is kept for one that is over."""
+    spans = {claim.share.span for crew in kernel.crews.values() for claim in crew.claims if claim.share is not None}
+    collecting = kernel.dispatch.spanning.collecting
+    assert [span for span in spans if not span.begun] in ([], [collecting])
+    for crew in kernel.crews.values():
+        assert crew.share is None or crew.share.span is collecting
+        if crew.reserved:
+            assert crew.reserved_for is not None
+    if collecting is not None:
+        assert collecting.task.state == READY
+        assert len(collecting.shares) == collecting.task.function.demand.hosts
+        for share in collecting.waiting:
+            assert share.crew.share is share
+        if any(share.lacks for share in collecting.waiting):
+            assert collecting.waiting == list(collecting.shares.values()), "executors are idle for what lacks more"
+    for span in spans:
+        for number, share in span.shares.items():
+            assert share.crew is kernel.crews[number]
+            assert share.claim in share.crew.claims or share.claim in share.crew.set_aside or share in span.waiting
+        if span.begun:
+            task = span.task
+            runs = kernel.crews[span.main].claims + kernel.crews[span.main].set_aside
+            assert [claim.executor is not None for claim in runs if claim.share and claim.share.span is span] == [True]
+            assert task.severed or len(span.shares) == task.function.demand.hosts or task.state != ASSIGNED
+
+
 def check_claims(crew):
     """Nothing is given to two tasks, and everything is somewhere."""
     parked = [executor for claim in crew.claims for executor in claim.parked]
-    running = [claim.executor for claim in crew.claims]
+    running = [claim.executor for claim in crew.claims if claim.executor is not None]
     assert not any(executor.inflight for executor in parked), "a parked executor has something to do"
     everybody = [*crew.team, *crew.reserved, *crew.io_team, *parked, *crew.resting]
     everybody += [executor for executor in running if not executor.io]
@@ -135,10 +163,16 @@ def check_claims(crew):
     assert not any(executor.apart for executor in crew.team)
     assert all(executor.apart for executor in everybody if executor not in crew.team)
     for claim in crew.claims:
-        assert claim.executor.claim is claim
-        assert len(claim.executor.inflight) <= 1
+        runs = claim.executor is not None
+        if runs:
+            assert claim.executor.claim is claim
+            assert len(claim.executor.inflight) <= 1
+        else:
+            assert claim.share is not None
+            assert claim.share.claim is claim or claim.share.span.over
+        assert all(executor.claim is claim for executor in claim.parked)
         if claim.demand.units:
-            assert 1 + len(claim.parked) + claim.missing + claim.unparked == claim.demand.units
+            assert runs + len(claim.parked) + claim.missing + claim.unparked == claim.demand.units
         wanted = Counter()
         for kind, count, choice in claim.demand.devices:
             wanted[kind] += count

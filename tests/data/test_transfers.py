@@ -589,12 +589,13 @@ def test_the_server_of_home_is_a_process_that_ends_with_its_parent(keys, nodes, 
     (tmp_path / "root").mkdir()
     (tmp_path / "seg" / "one").write_bytes(b"1")
     process = subprocess.Popen(
-        [sys.executable, "-c", "from taskflow.data.serve import main; main()"],
+        [sys.executable, "-c", "from taskflow.node.home import main; main()"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     settings = {
         "run": "run", "certificate": keys.certificate, "key": keys.key, "segments": str(tmp_path / "seg"),
-        "roots": [str(tmp_path / "root")], "secret": "s", "host": "127.0.0.1",
+        "roots": [str(tmp_path / "root")], "secret": "s", "host": "127.0.0.1", "timeout": 8.0,
+        "settings": {"run_dir": str(tmp_path)},
     }  # fmt: skip
     process.stdin.write(json.dumps(settings).encode() + b"\n")
     process.stdin.flush()

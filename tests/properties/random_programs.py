@@ -72,6 +72,20 @@ def constrained(chance, size):
     ]
 
 
+def spanning(chance, size, kinds):
+    """For `tests.properties.spanning_functions.run`."""
+    return [
+        (
+            chance.randint(0, kinds - 1),
+            chance.randint(1, 2),
+            chance.randint(1, 2 if chance.random() < 0.8 else 3),
+            chance.randint(0, 60) if chance.random() < 0.5 else None,
+            chance.random() < 0.1,
+        )
+        for _ in range(chance.randint(0, size))
+    ]
+
+
 def policies(chance, size):
     """For `tests.properties.test_policies.execute`."""
     steps = []

@@ -23,7 +23,7 @@ from taskflow.core.scheduling import SCHEDULERS
 from taskflow.drivers.simulated import Faults
 from taskflow.drivers.simulated_nodes import NodeFaults, SimulatedNode
 from tests.core import invariants
-from tests.properties import nested_functions, random_programs, test_constraints, test_policies
+from tests.properties import nested_functions, random_programs, spanning_functions, test_constraints, test_policies
 from tests.properties.programs import Run
 
 SOAK = int(os.environ.get("TASKFLOW_SOAK", "0"))
@@ -160,6 +160,34 @@ def constrained_program(seed, base):
     return engine
 
 
+def lasting(chance, nodes, count):
+    """Of the nodes so many that are good for everything and outlive it."""
+    nodes = [*nodes, *[SimulatedNode() for _ in range(count - len(nodes))]]
+    for place in chance.sample(range(len(nodes)), count):
+        nodes[place] = dataclasses.replace(
+            nodes[place], units=max(2, nodes[place].units), memory_size=8.0, gpus=2, joins_s=0.0, dies=False
+        )
+    return tuple(nodes)
+
+
+def spanning_program(seed, base):
+    chance = random.Random(seed)
+    faults = random_cluster(chance)
+    # Home has no GPU, and of it the simulated kernel knows only what it offers.
+    program = random_programs.spanning(chance, 40, len(spanning_functions.FUNCTIONS) - faults.home)
+    if chance.random() < 0.5:  # more nodes die than elsewhere, and come back
+        deadly = dataclasses.replace(faults.node_faults, death=chance.choice((0.1, 0.3)), back=0.9)
+        faults = dataclasses.replace(faults, node_faults=deadly)
+    faults = dataclasses.replace(faults, nodes=lasting(chance, faults.nodes, spanning_functions.MOST_NODES))
+    wanted = spanning_functions.run(program)
+    seen, engine = run_on(base, seed, faults, lambda: compss_wait_on(spanning_functions.run(program)))
+    assert seen == wanted
+    for crew in engine.kernel.crews.values():
+        assert (crew.claims, crew.constrained, crew.share, crew.reserved) == ([], {}, None, [])
+        assert crew.free == crew.whole
+    return engine
+
+
 def policy_program(seed, base):
     chance = random.Random(seed)
     program = random_programs.policies(chance, 25)
@@ -195,6 +223,7 @@ KINDS = {
     "constrained": constrained_program,
     "policies": policy_program,
     "nested": nested_program,
+    "spanning": spanning_program,
 }
 
 

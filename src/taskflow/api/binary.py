@@ -15,6 +15,7 @@ from taskflow.runners.command import places, truth
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskflow.api.options import Body
     from taskflow.api.task import TaskFunction
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -73,7 +74,7 @@ def described(task: TaskFunction, decorator: str, known: Mapping[str, Any]) -> d
     }  # fmt: skip
 
 
-def set_program(task: TaskFunction, program: Program) -> None:
+def set_program(task: TaskFunction, program: Body) -> None:
     """The program is run in place of the task's body. Raises ArgumentError if something is already."""
     task.options.set_body(program, task.plan.name)
     task.changed()
@@ -108,10 +109,10 @@ def check_template(
             raise ArgumentError(f"{where}: {argument} mentions {{{{{name}}}}}, but the task has no parameter {name!r}")
 
 
-def check_fail_flag(value: Any, where: str, name: str = "fail_by_exit_value") -> None:
-    """Raise ArgumentError if it says neither yes nor no; variables are looked at when the task runs."""
+def check_fail_flag(value: Any, where: str) -> None:
+    """Raise ArgumentError if it is no value of ``fail_by_exit_value``; variables are looked at when the task runs."""
     if not (isinstance(value, str) and "$" in value):
-        truth(value, where, name)
+        truth(value, where)
 
 
 def _check_streams(task: TaskFunction, where: str) -> None:

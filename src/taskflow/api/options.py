@@ -13,7 +13,7 @@ from taskflow.model.errors import ArgumentError
 from taskflow.model.policies import OnFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Mapping
 
     from taskflow.api.task import TaskFunction
 
@@ -51,6 +51,34 @@ class Body(Protocol):
         """The same within a container. Raises ArgumentError if that makes no sense."""
 
 
+@dataclasses.dataclass(frozen=True)
+class BodyOfCall:
+    """The body of one call, and how much it needs.
+
+    ``hosts``: how many nodes it has at once, ``per_node``: how many times the constraints on each of them, ``note``: a
+    sentence that says why. ``key``: the same for calls that run the same.
+    """
+
+    body: Body
+    key: Hashable
+    hosts: int = 1
+    per_node: int = 1
+    note: str = ""
+
+
+class VaryingBody(Body, Protocol):
+    """A body of which something is found out at each call."""
+
+    def of_call(
+        self, task: TaskFunction, units: int, arguments: Mapping[str, Any], said: Mapping[str, Any]
+    ) -> BodyOfCall:
+        """The body of a call with these arguments.
+
+        ``units``: computing units that the constraints say. ``said``: keywords of the call that are meant for the
+        runtime. Raises ArgumentError for what makes no sense.
+        """
+
+
 @dataclasses.dataclass
 class TaskOptions:
     """Settings of one task function.
@@ -59,7 +87,6 @@ class TaskOptions:
     ``constraints``: the keywords of `@constraint`, as they were given. ``io``: needs no computing unit.
     ``hosts``: nodes that it has at once, the constraints being those of each: a number, or a text that says it at each
     call (see `api.needs`).
-    ``programs``: those that start what it runs, which its nodes must have (see `model.requirements.PROGRAMS`).
     ``implements``: name of the task that it is another implementation of.
     ``nested``: its calls of task functions submit tasks. ``spread``: see `FunctionRecord`.
     ``body``: what is run in place of the function's body. ``container``: what that, or the function, is run in.
@@ -73,17 +100,18 @@ class TaskOptions:
     constraints: dict[str, Any] = dataclasses.field(default_factory=dict)
     io: bool = False
     hosts: int | str = 1
-    programs: frozenset[str] = frozenset()
     implements: str = ""
     nested: bool = False
     spread: str = ""
-    body: Body | None = None
+    body: Body | VaryingBody | None = None
     container: Body | None = None
     wrappers: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = dataclasses.field(default_factory=list)
 
-    def wrapping(self) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
-        """All that is applied to the function in the executor, the innermost first."""
-        body = self.body
+    def wrapping(
+        self, body: Body | VaryingBody | None = None
+    ) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
+        """All that is applied to the function in the executor, the innermost first; ``body``: that of a call."""
+        body = body or self.body
         if self.container is not None:
             body = self.container if body is None else body.inside(self.container)
         return self.wrappers if body is None else [body, *self.wrappers]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskflow.api.needs import Needs
-    from taskflow.api.options import Layer
+    from taskflow.api.options import BodyOfCall, Layer
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -271,7 +271,8 @@ class TaskFunction:
         returns = self._returns
         count = returns.count if returns.count in (0, 1) and not returns.same else -1
         options = self.options
-        needy = options.constraints or options.io or options.hosts != 1 or options.programs
+        varying = hasattr(options.body, "of_call")
+        needy = options.constraints or options.io or options.hosts != 1 or varying
         if needy or runtime.implementations:
             from taskflow.api.needs import Needs, family_of
 
@@ -279,8 +280,8 @@ class TaskFunction:
             self._needs = Needs(self) if needy else None
             if self._needs is not None:
                 self._needs.warn_of_unset(session.unset_variables)
-        self._varied = bool(self._family) or (self._needs is not None and self._needs.dynamic)
-        demand = None if self._varied else self._demand(session, {})
+        self._varied = bool(self._family) or (self._needs is not None and self._needs.dynamic) or varying
+        demand = None if self._varied else self._of_call(session, {}, {})[0]
         nested = self.options.nested or session.nesting
         record = FunctionRecord(
             next(session.function_ids), self._plan.name, function.__module__ or "?",
@@ -299,12 +300,25 @@ class TaskFunction:
         quick = self._plan.plain and count in (0, 1) and not (returns.classes or special or self.options.spread)
         self._quick = 1 + (count or 0) if quick else 0
 
-    def _demand(self, session: runtime.Session, arguments: dict[str, Any]) -> Demand | None:
-        """What a call with these arguments takes of the node. Raises RequirementsError if it can never have it."""
+    def _of_call(
+        self, session: runtime.Session, said: dict[str, Any], arguments: dict[str, Any]
+    ) -> tuple[Demand | None, BodyOfCall | None]:
+        """What a call with these arguments takes of nodes, and its body, if that is not the same for all calls.
+
+        Raises RequirementsError if it can never have that.
+        """
         needs = self._needs
         if needs is None:
-            return None
-        return session.demand_of(needs.requirements(arguments), self._plan.name, needs.hosts(arguments))
+            return None, None
+        requirements = needs.requirements(arguments)
+        body: Any = self.options.body
+        if not hasattr(body, "of_call"):
+            return session.demand_of(requirements, self._plan.name, needs.hosts(arguments)), None
+        found: BodyOfCall = body.of_call(self, requirements.units, arguments, said)
+        try:
+            return session.demand_of(requirements, self._plan.name, found.hosts, found.per_node), found
+        except RequirementsError as error:
+            raise RequirementsError(f"{error}\n{found.note}") from None
 
     def _record_of_call(
         self, session: runtime.Session, said: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -320,18 +334,19 @@ class TaskFunction:
             return self._variant(session, policy, defaults, usual.needs)
         arguments = self._plan.arguments(args, kwargs)
         if not self._family:
-            return self._variant(session, policy, defaults, self._demand(session, arguments))
-        return self._choice(session, policy, defaults, arguments)
+            return self._variant(session, policy, defaults, *self._of_call(session, said, arguments))
+        return self._choice(session, policy, defaults, said, arguments)
 
     def _choice(
-        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], arguments: dict[str, Any]
-    ) -> FunctionRecord:
+        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], said: dict[str, Any],
+        arguments: dict[str, Any],
+    ) -> FunctionRecord:  # fmt: skip
         """The record that stands for all implementations that can run here."""
         fitting: list[FunctionRecord] = []
         problems: list[RequirementsError] = []
         for member in self._family:
             try:
-                fitting.append(member.implementation(session, policy, defaults, arguments))
+                fitting.append(member.implementation(session, policy, defaults, said, arguments))
             except RequirementsError as problem:
                 problems.append(problem)
         if not fitting:
@@ -342,20 +357,22 @@ class TaskFunction:
         choice = self._variants.get(key)
         if choice is None:
             # Any demand will do: it leads to where the implementation is chosen, and with it what is really needed.
-            choice = self._variants[key] = self._another(session, policy, defaults, Demand())
+            hosts = max([1 if record.demand is None else record.demand.hosts for record in fitting])
+            choice = self._variants[key] = self._another(session, policy, defaults, Demand(hosts=hosts))
             choice.implementations = tuple(fitting)
         return choice
 
     def implementation(
-        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], arguments: dict[str, Any]
-    ) -> FunctionRecord:
+        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], said: dict[str, Any],
+        arguments: dict[str, Any],
+    ) -> FunctionRecord:  # fmt: skip
         """The record for a call with these arguments that is to run this very function.
 
         Raises RequirementsError if that can never be.
         """
         if session is not self._session:
             self._join(session)
-        return self._variant(session, policy, defaults, self._demand(session, arguments))
+        return self._variant(session, policy, defaults, *self._of_call(session, said, arguments))
 
     def _equip(
         self, session: runtime.Session, record: FunctionRecord, policy: OnFailure, defaults: Any, demand: Demand | None
@@ -412,31 +429,35 @@ class TaskFunction:
         return found
 
     def _variant(
-        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], demand: Demand | None
-    ) -> FunctionRecord:
-        """The record of calls with another policy, other defaults or another demand than declared."""
-        key = (policy, encode(defaults, "defaults").blob() if defaults else None, demand)
+        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], demand: Demand | None,
+        body: BodyOfCall | None = None,
+    ) -> FunctionRecord:  # fmt: skip
+        """The record of calls with another policy, other defaults, another demand or body than declared."""
+        key = (policy, encode(defaults, "defaults").blob() if defaults else None, demand, body and body.key)
         variant = self._variants.get(key)
         if variant is None:
-            variant = self._variants[key] = self._another(session, policy, defaults, demand)
+            variant = self._variants[key] = self._another(session, policy, defaults, demand, body)
         return variant
 
     def _another(
-        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], demand: Demand | None
-    ) -> FunctionRecord:
+        self, session: runtime.Session, policy: OnFailure, defaults: dict[str, Any], demand: Demand | None,
+        body: BodyOfCall | None = None,
+    ) -> FunctionRecord:  # fmt: skip
         usual = self._record
         assert usual is not None
+        definition = usual.definition
+        if body is not None:
+            definition = (*self._definition(body), *[part for part in definition[-1:] if type(part) is list])
         record = FunctionRecord(
-            next(session.function_ids), usual.name, usual.module, usual.file, usual.line, usual.returns,
-            usual.definition,
-        )  # fmt: skip
+            next(session.function_ids), usual.name, usual.module, usual.file, usual.line, usual.returns, definition
+        )
         self._equip(session, record, policy, defaults, demand)
         return record
 
-    def _definition(self) -> tuple[Any, ...]:
-        """How executors get at what is to be run: see `FunctionRecord`."""
+    def _definition(self, body: BodyOfCall | None = None) -> tuple[Any, ...]:
+        """How executors get at what is to be run (see `FunctionRecord`), by calls of that body if they differ."""
         code = self._code()
-        wrappers = self.options.wrapping()
+        wrappers = self.options.wrapping(None if body is None else body.body)
         if not wrappers:
             return code
         return ("wrapped", encode(wrappers, f"what the decorators of {self._plan.name} add").blob(), code)

@@ -10,6 +10,8 @@ that do not need that kind. Plain tasks and these take turns in the order of the
 
 Tasks with a demand run alone on their executor: what they hold is free again as soon as it has nothing in flight,
 however they ended. They pay for that with a round trip each; tasks without a demand pay nothing.
+
+A task for several nodes has a *share* of each (see `core.spanning`). A share waits for its turn as a task would.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from taskflow.model.functions import Demand
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from taskflow.core.crew import Crew
     from taskflow.core.graph import Task
     from taskflow.core.placement import Executor
+    from taskflow.core.spanning import Span
     from taskflow.model.functions import FunctionRecord
 
 ONE_UNIT = Demand()
@@ -34,24 +38,66 @@ TINY = 1e-9  #: what sums of fractions may be wrong by
 class Claim:
     """What one task has of the node until its executor is idle again.
 
-    ``parked``: executors that stay idle for it; ``missing`` of them have died and not been replaced yet. ``unparked``
-    of them rest (see `core.lending`).
+    ``executor``: what runs the task; None if that is on another node, or not known yet. ``parked``: executors that stay
+    idle for it; ``missing`` of them have died and not been replaced yet. ``unparked`` of them rest (see
+    `core.lending`). ``share``: what the claim is for, if the task has several nodes.
     """
 
-    __slots__ = ("demand", "devices", "executor", "missing", "parked", "unparked")
+    __slots__ = ("demand", "devices", "executor", "missing", "parked", "share", "unparked")
 
-    def __init__(
-        self, demand: Demand, executor: Executor, parked: list[Executor], devices: dict[str, list[int]]
-    ) -> None:
+    def __init__(self, demand: Demand, executor: Executor | None, devices: dict[str, list[int]]) -> None:
         self.demand = demand
         self.executor = executor
-        self.parked = parked
+        self.parked: list[Executor] = []
         self.devices = devices
         self.missing = 0
         self.unparked = 0
+        self.share: Share | None = None
 
     def __repr__(self) -> str:
-        return f"<claim of {self.demand} on executor {self.executor.id}>"
+        where = "no executor" if self.executor is None else f"executor {self.executor.id}"
+        return f"<claim of {self.demand} on {where}>"
+
+
+class Share:
+    """What a task for several nodes is to have of one of them: served as if it were a task of that node.
+
+    ``claim``: what it has, once it has it.
+    """
+
+    __slots__ = ("claim", "crew", "span")
+
+    state = READY
+    reads = ()
+    parent = 0
+
+    def __init__(self, span: Span, crew: Crew) -> None:
+        self.span = span
+        self.crew = crew
+        self.claim: Claim | None = None
+
+    def __repr__(self) -> str:
+        return f"<share of {self.span.task!r} in {self.crew!r}: {self.claim!r}>"
+
+    @property
+    def id(self) -> int:
+        """That of the task."""
+        return self.span.task.id
+
+    @property
+    def priority(self) -> bool:
+        """That of the task."""
+        return self.span.task.priority
+
+    @property
+    def function(self) -> FunctionRecord:
+        """That of the task."""
+        return self.span.task.function
+
+    @property
+    def lacks(self) -> bool:
+        """Whether something is lacking at the node besides computing units."""
+        return self.claim is None and self.crew.lacks(self.function)
 
 
 class Claiming:
@@ -59,7 +105,7 @@ class Claiming:
 
     ``constrained``: those that are ready, in one queue for each function record and priority. ``free``: what is left
     of the node's amounts; what the node does not know is without limit. ``set_aside``: claims of tasks that wait for
-    others, which have their computing units.
+    others, which have their computing units. ``share``: one that waits; there is never more than one.
     """
 
     team: list[Executor]
@@ -70,7 +116,8 @@ class Claiming:
     def __init__(self) -> None:
         self.io_team: list[Executor] = []
         self.reserved: list[Executor] = []
-        self.reserved_for: Task | None = None
+        self.reserved_for: Task | Share | None = None
+        self.share: Share | None = None
         self.claims: list[Claim] = []
         self.set_aside: list[Claim] = []
         self.resting: list[Executor]
@@ -104,7 +151,7 @@ class Claiming:
         """Hand the task to the executor, if its data allow it (`core.placement`)."""
         raise NotImplementedError
 
-    def _home_of(self, task: Task) -> Executor | None:
+    def _home_of(self, task: Task | Share) -> Executor | None:
         """The executor that has most of the task's data (`core.placement`)."""
         raise NotImplementedError
 
@@ -190,9 +237,11 @@ class Claiming:
         """Those that wait to be served."""
         return [task for queue in self.constrained.values() for task in queue]
 
-    def _heads(self) -> list[Task]:
-        """The first task of each queue, in the order in which they are to be served."""
-        heads: list[Task] = []
+    def _heads(self) -> list[Task | Share]:
+        """The first task of each queue, and the share, in the order in which they are to be served."""
+        heads: list[Task | Share] = []
+        if self.share is not None and not self.share.span.over:
+            heads.append(self.share)
         for key, queue in list(self.constrained.items()):
             while queue and queue[0].state != READY:
                 queue.popleft()  # cancelled
@@ -200,7 +249,7 @@ class Claiming:
                 heads.append(queue[0])
             else:
                 del self.constrained[key]
-        heads.sort(key=lambda task: (not task.priority, task.id))
+        heads.sort(key=turn_of)
         return heads
 
     def serve(self) -> None:
@@ -208,22 +257,27 @@ class Claiming:
 
         Not called from within the kernel's other decisions: it changes the team.
         """
-        while self.constrained and self._start_one():
+        while (self.constrained or self.share is not None or self.reserved) and self._start_one():
             pass
 
     def _start_one(self) -> bool:
         """Start the first task that may start; whether there was one, or something else has changed."""
         taken: set[str] = set()  # what an earlier task waits for
+        kept: set[str] = set()  # what is kept for the share, which lacks something elsewhere
         reserving = False
         for task in self._heads():
             function = self._chosen(task.function)
             demand = self.demand_of(function)
             kinds = _kinds(demand)
-            if not taken.isdisjoint(kinds):
+            # What the share waits for may be what a task has that waits for one it has called.
+            if not taken.isdisjoint(kinds) or not (task.parent or kept.isdisjoint(kinds)):
                 continue
             lacking = self._lacking(demand)
             if lacking:
-                taken.update(lacking)
+                (kept if task is self.share else taken).update(lacking)
+                continue
+            if task is self.share and not task.span.may_gather():
+                kept.update(kinds - {"units"})
                 continue
             if not demand.units:
                 executors = [executor for executor in self.io_team if not executor.inflight][:1]
@@ -232,7 +286,10 @@ class Claiming:
                 reserving = True
             else:
                 executors = []
-            if executors:
+            if executors and task is self.share:
+                self._hold(task, demand, executors)
+                return True
+            if executors and not isinstance(task, Share):
                 self._start(task, function, demand, executors)
                 return True
             taken.update(kinds)
@@ -248,15 +305,27 @@ class Claiming:
             lacking += [device[0] for device in demand.devices if _pick(free, *device) is None]
         return lacking
 
-    def _is_turn_of(self, task: Task) -> bool:
+    def _is_turn_of(self, task: Task | Share) -> bool:
         """Plain tasks that were called before it, and urgent ones, go first; not those that had to give way to it."""
         if task.priority or task is self.reserved_for:
             return True
-        return not self.urgent and not (self.ready and self.ready[0].id < task.id)
+        if self.urgent or (self.ready and self.ready[0].id < task.id):
+            return False
+        return not isinstance(task, Share) or not task.span.gives_way(task.crew)
+
+    def _is_before(self, task: Task, demand: Demand) -> bool:
+        """Whether the task may be served before the share that waits here."""
+        share = self.share
+        if share is None or share.span.over or task.parent or turn_of(task) <= turn_of(share):
+            return True
+        wanted = _kinds(self.demand_of(share.function))
+        if not share.span.may_gather():
+            wanted -= {"units"}
+        return wanted.isdisjoint(_kinds(demand))
 
     # ------------------------------------------------------------------ executors
 
-    def _gather(self, task: Task, units: int) -> list[Executor]:
+    def _gather(self, task: Task | Share, units: int) -> list[Executor]:
         """So many idle executors, the one with the task's data first; or none yet, and some are reserved."""
         pool = [*self.reserved, *self.team]
         if len(pool) < units:
@@ -315,20 +384,33 @@ class Claiming:
         if task.state != ASSIGNED or task.executor is not executor:
             return  # some of its data have to come first
         self._begun(function)
+        self._claim(demand, executor, executors)
+
+    def _hold(self, share: Share, demand: Demand, executors: list[Executor]) -> None:
+        """The share has what it needs of this node; its task begins when it has that of all."""
+        self.share = None
+        if share is self.reserved_for:
+            self.reserved_for = None
+        share.claim = self._claim(demand, None, executors)
+        share.claim.share = share
+
+    def _claim(self, demand: Demand, executor: Executor | None, executors: list[Executor]) -> Claim:
         devices: dict[str, list[int]] = {}
         for kind, count, choice in demand.devices:
             devices.setdefault(kind, []).extend(_pick(self.free_devices, kind, count, choice) or ())
         for name, amount in demand.amounts:
             if name in self.free:
                 self.free[name] -= amount
-        claim = Claim(demand, executor, [], devices)
-        executor.claim = claim
+        claim = Claim(demand, executor, devices)
         self.claims.append(claim)
         for other in executors:
             if not other.io:
                 self.reserved.remove(other)
-            if other is not executor:
+            if other is executor:
+                other.claim = claim
+            else:
                 self._park(claim, other)
+        return claim
 
     def _end_claim(self, claim: Claim) -> list[Executor]:
         """What the task had is free; returns the executors that can be given work."""
@@ -340,25 +422,36 @@ class Claiming:
                 self.free[name] += amount
         if not self.claims and not self.set_aside:
             self.free = dict(self.whole)  # no rounding error outlasts the tasks that made it
-        back = [executor for executor in (claim.executor, *claim.parked) if executor.alive]
-        claim.executor.claim = None
+        back = [executor for executor in claim.parked if executor.alive]
+        first = claim.executor
+        if first is not None:
+            first.claim = None
+            if first.alive:
+                back.insert(0, first)
+            elif first.io:
+                self.io_team.remove(first)
+            elif first.resting:
+                self.resting.remove(first)
+            if claim.share is not None:
+                claim.share.span.end()
         for executor in back:
             executor.claim = None
             if not executor.io and not executor.resting:
                 self._enlist(executor)
-        if not claim.executor.alive and claim.executor.io:
-            self.io_team.remove(claim.executor)
-        if not claim.executor.alive and claim.executor.resting:
-            self.resting.remove(claim.executor)
         return back
 
-    def _after_claim(self, claim: Claim) -> None:
+    def after_claim(self, claim: Claim) -> None:
         """The task has ended: its executors get the next work."""
         back = self._end_claim(claim)
         self.serve()
         for executor in back:
             if not executor.apart:
                 self.fill(executor)
+
+
+def turn_of(task: Task | Share) -> tuple[bool, int]:
+    """By what tasks that wait are sorted: priority, then the order of the calls."""
+    return (not task.priority, task.id)
 
 
 def _kinds(demand: Demand) -> set[str]:

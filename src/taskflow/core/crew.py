@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from taskflow.core.claims import ONE_UNIT
-from taskflow.core.graph import DONE, READY
+from taskflow.core.graph import ASSIGNED, DONE, READY
 from taskflow.core.lending import Lending
 from taskflow.core.placement import booked_cost
 from taskflow.model.requirements import demand_on, mismatches
@@ -14,6 +14,7 @@ from taskflow.model.requirements import demand_on, mismatches
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from taskflow.core.claims import Claim
     from taskflow.core.graph import Task
     from taskflow.core.master import Master
     from taskflow.core.placement import Executor
@@ -92,7 +93,7 @@ class Crew(Lending):
         executor.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
         self.members[executor.id] = executor
         self._enlist(executor)
-        if self.constrained:
+        if self.constrained or self.share is not None:
             self.serve()
         if not executor.apart:
             self.fill(executor)
@@ -216,14 +217,36 @@ class Crew(Lending):
         """Whether the data of so many tasks are on their way that those of more had better wait."""
         return len(self.coming) >= 2 * self.size
 
+    def publish_first(self, task: Task) -> None:
+        """Have what the task reads published, where it is in the memory of executors; it is ready again then."""
+        self._publish_first(task, None)
+
+    def begin(self, task: Task, claim: Claim) -> bool:
+        """Start a task for several nodes, of which this claim is the one it runs in; whether its data allow it."""
+        executor = claim.executor = claim.parked.pop(0)
+        function = task.function
+        self._assign(task, executor)
+        if task.state == ASSIGNED and task.executor is executor:
+            self._begun(function)
+            return True
+        claim.executor = None
+        claim.parked.insert(0, executor)
+        return False
+
     def is_full(self) -> bool:
         """Whether nothing more can be given to it for the time being."""
         return bool(self.ready) or self.has_enough_coming()
 
-    def could_start(self, function: FunctionRecord) -> bool:
-        """Whether a task of the function could begin at once."""
-        demand = self.demand_of(function)
+    def lacks(self, function: FunctionRecord) -> bool:
+        """Whether a task of the function would have to wait for something besides computing units."""
+        return bool(self._lacking(self.demand_of(function)))
+
+    def could_start(self, task: Task) -> bool:
+        """Whether the task could begin at once."""
+        demand = self.demand_of(task.function)
         if self.constrained or self._lacking(demand):
+            return False
+        if self.share is not None and not self._is_before(task, demand):
             return False
         if not demand.units:
             return any(not executor.inflight for executor in self.io_team)
@@ -241,7 +264,7 @@ class Crew(Lending):
                 task.state == READY
                 and worth_moving(task, self, other)
                 and other.fits(task.function)
-                and other.could_start(task.function)
+                and other.could_start(task)
             ):
                 queue.popleft()
                 if not queue:
@@ -289,4 +312,5 @@ class Crew(Lending):
         for queue in (self.ready, self.urgent, self.shelf):
             queue.clear()
         self.constrained.clear()
+        self.share = None
         self.coming.clear()

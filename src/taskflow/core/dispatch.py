@@ -7,6 +7,7 @@ long as their executors accept them; what no node has room for waits here:
 ``ready``     tasks that can run anywhere, and that no data draw to some node
 shelves       (of crews) tasks that are drawn to a node by their data, or by what ran there before
 kinds         tasks with a demand or requirements, a queue for each task function
+spanning      tasks that have several nodes at once (`core.spanning`)
 ``urgent``    tasks with priority
 
 Nothing here takes longer the more nodes there are: crews that could take something are kept in dictionaries, and are
@@ -19,10 +20,12 @@ import itertools
 from collections import deque
 from typing import TYPE_CHECKING
 
+from taskflow.core.claims import turn_of
 from taskflow.core.graph import DONE, HELD, READY, SEGMENT, Task
-from taskflow.core.moving import Moving, places_of
+from taskflow.core.moving import Moving, places_of, weights_of
 from taskflow.core.placement import BALANCE_S, SPREAD_EVERY, booked_cost
 from taskflow.core.scheduling import Scheduler
+from taskflow.core.spanning import DRAWING_BYTES, Spanning
 from taskflow.model.errors import NoNodeError
 
 if TYPE_CHECKING:
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from taskflow.core.master import Master
     from taskflow.model.functions import FunctionRecord
 
-DRAWING_BYTES = 65536  #: data smaller than this draw a task nowhere
 FEED = 32  #: tasks for each executor that a crew is given at a time, at most
 LOOK_AT = 4  #: crews that one without work looks at for something to take over
 
@@ -71,6 +73,7 @@ class Dispatch(Moving):
         self.ready_limit = 1
         self.urgent: deque[Task] = deque()
         self.kinds: dict[tuple[int, bool], Kind] = {}
+        self.spanning = Spanning(self)
         self.vacant: dict[int, Crew] = {}  # with an executor that has nothing to do
         self.open: dict[int, Crew] = {}  # others that accept more
         self.loaded: dict[int, Crew] = {}  # with tasks that wait behind others
@@ -96,6 +99,9 @@ class Dispatch(Moving):
         """The task is ready: all that it reads has been made."""
         task.state = READY
         function = task.function
+        if function.demand is not None and function.demand.hosts > 1:
+            self.spanning.take(task)
+            return
         scheduler = self.scheduler
         if task.pin is not None:
             crew = self.kernel.crews.get(task.pin)
@@ -108,7 +114,7 @@ class Dispatch(Moving):
             return
         if task.priority:
             self.urgent.append(task)
-            self._serve_soon()
+            self.serve_soon()
             return
         crew = self._drawn_to(task)
         if crew is not None:
@@ -133,7 +139,7 @@ class Dispatch(Moving):
         self.shelved[crew.number] = crew
         if self.vacant:
             self._may_spare = True  # somebody has nothing to do, and may take it over
-            self._serve_soon()
+            self.serve_soon()
 
     def turns(self, function: FunctionRecord) -> list[int]:
         """The numbers of all nodes that the function's tasks can run on, another one first each time."""
@@ -143,13 +149,14 @@ class Dispatch(Moving):
         turn = self._turns[function.id] = self._turns.get(function.id, -1) + 1
         return numbers[turn % len(numbers) :] + numbers[: turn % len(numbers)]
 
-    def _serve_soon(self) -> None:
+    def serve_soon(self) -> None:
+        """See to it that `serve` is called."""
         self.kernel.serving[-1] = self
 
-    def _has_changed(self, crew: Crew) -> None:
+    def has_changed(self, crew: Crew) -> None:
         """Tasks have been taken from the crew; it is settled when other decisions have been made."""
         self._changed[crew.number] = crew
-        self._serve_soon()
+        self.serve_soon()
 
     def _queue(self, task: Task) -> None:
         key = (task.function.id, task.priority)
@@ -161,7 +168,7 @@ class Dispatch(Moving):
             kind.queue.appendleft(task)
         else:
             kind.queue.append(task)
-        self._serve_soon()
+        self.serve_soon()
 
     def _drawn_to(self, task: Task) -> Crew | None:
         """The crew whose node has most of what the task reads, or has just made the last of it."""
@@ -169,15 +176,9 @@ class Dispatch(Moving):
         if scheduler.lookahead:
             return self._soonest(task)
         if scheduler.locality and task.reads:
-            weights: dict[int, float] = {}
-            for index, version in enumerate(task.reads):
-                for number, nbytes in places_of(version):
-                    if task.weights is not None:
-                        nbytes *= task.weights.get(index, 1.0)  # noqa: PLW2901
-                    weights[number] = weights.get(number, 0.0) + nbytes
             best: Crew | None = None
             most = float(DRAWING_BYTES)
-            for number, weight in weights.items():
+            for number, weight in weights_of(task).items():
                 crew = self.kernel.crews.get(number)
                 if weight >= most and crew is not None and crew.size:
                     most, best = weight, crew
@@ -232,6 +233,9 @@ class Dispatch(Moving):
         self._note_room(crew)
 
     def _enter(self, task: Task, crew: Crew) -> None:
+        demand = task.function.demand
+        if demand is not None and demand.hosts > 1:
+            return  # it begins when it has all its nodes
         crew.take(task)
         if crew.ready:
             crew.spread()
@@ -303,7 +307,7 @@ class Dispatch(Moving):
             self.loaded[number] = crew
             if self.vacant:
                 self._may_spare = True
-                self._serve_soon()
+                self.serve_soon()
         if not crew.team:
             return
         if vacancy > 0:
@@ -322,7 +326,13 @@ class Dispatch(Moving):
                 kind.able[crew.number] = crew
                 kind.last = crew
                 if kind.queue:
-                    self._serve_soon()
+                    self.serve_soon()
+        span = self.spanning.collecting
+        if span is not None:
+            span.able[crew.number] = crew
+            self.serve_soon()
+        elif self.spanning.queue:
+            self.serve_soon()
         while self.urgent and self._has_room(crew):
             task = self.urgent.popleft()
             if task.state == READY:
@@ -359,6 +369,7 @@ class Dispatch(Moving):
                 kind.queue.popleft()
                 self.give(head, crew)
                 crew.serve()
+        self.spanning.serve()
         while self.urgent:
             crew = next(iter(self.vacant.values()), None) or next(iter(self.open.values()), None)
             if crew is None:
@@ -380,13 +391,13 @@ class Dispatch(Moving):
             crew = next((crew for crew in self.kernel.crews.values() if crew.name == planned), None)
             return crew if crew is not None and crew.fits(kind.function) else None
         crew = self._drawn_to(task) if task.reads else None
-        if crew is not None and crew.fits(kind.function) and crew.could_start(kind.function):
+        if crew is not None and crew.fits(kind.function) and crew.could_start(task):
             return crew
         able = kind.able
         while able:
             number, crew = next(iter(able.items()))
             del able[number]
-            if crew.alive and crew.could_start(kind.function):
+            if crew.alive and crew.could_start(task):
                 able[number] = crew  # at the end: they take turns
                 return crew
         # Nobody can start it at once. One has executors reserved for it, or plain tasks would always be ahead of it.
@@ -394,6 +405,22 @@ class Dispatch(Moving):
         if last is not None and last.alive and not last.constrained and not last.coming:
             return last
         return None
+
+    def has_earlier(self, task: Task, crew: Crew) -> bool:
+        """Whether something waits here that was called before the task, or is urgent, and that the crew could run."""
+        if task.priority:
+            return False
+        if self.urgent or (self.ready and self.ready[0].id < task.id and not self.scheduler.lifo):
+            return True
+        if crew.shelf and crew.shelf[0].id < task.id:
+            return True
+        for kind in self.kinds.values():
+            head = kind.head()
+            if head is None or turn_of(head) > turn_of(task):
+                continue
+            if self.allows(head, crew) and not crew.lacks(kind.function):
+                return True
+        return False
 
     # ------------------------------------------------------------------ balance
 
@@ -406,7 +433,7 @@ class Dispatch(Moving):
         for other in list(itertools.islice(self.shelved.values(), LOOK_AT)):
             while other.shelf and other is not crew and crew.vacancy() > 0:
                 task = other.shelf[-1]
-                if task.state == READY and not self._worth_moving(task, other, crew):
+                if task.state == READY and not self.is_worth_moving(task, other, crew):
                     break
                 other.shelf.pop()
                 if task.state == READY:
@@ -421,7 +448,7 @@ class Dispatch(Moving):
 
     def _take_over(self, crew: Crew, other: Crew) -> bool:
         """Let the crew have what waits for the other; whether there is something."""
-        surrendered = other.surrender(crew, self._worth_moving)
+        surrendered = other.surrender(crew, self.is_worth_moving)
         if surrendered is not None:
             self.give(surrendered, crew)
             crew.serve()
@@ -440,7 +467,7 @@ class Dispatch(Moving):
             if other is not crew:
                 yield other
 
-    def _worth_moving(self, task: Task, home: Crew, crew: Crew) -> bool:
+    def is_worth_moving(self, task: Task, home: Crew, crew: Crew) -> bool:
         """Whether the task would begin sooner on the crew although its data have to be brought there."""
         if not self.allows(task, crew):
             return False
@@ -453,8 +480,11 @@ class Dispatch(Moving):
 
     # ------------------------------------------------------------------ nodes that are lost
 
-    def forget(self, crew: Crew) -> None:
-        """The node is lost: its data are gone, and nothing is to be given to it. Its tasks are dealt with elsewhere."""
+    def forget(self, crew: Crew) -> list[Task]:
+        """The node is lost: its data are gone, and nothing is to be given to it. Its tasks are dealt with elsewhere.
+
+        Returns the tasks that run on other nodes and had this one, too.
+        """
         number = crew.number
         for books in (self.vacant, self.open, self.loaded, self.shelved):
             books.pop(number, None)
@@ -463,6 +493,7 @@ class Dispatch(Moving):
             if kind.last is crew:
                 kind.last = None
         self._forget_data(number)
+        return self.spanning.forget(crew)
 
     def _give_up(self) -> None:
         """No more nodes will come: tasks that fit none of those that are left fail."""
@@ -473,6 +504,7 @@ class Dispatch(Moving):
                 self._fail_all(tasks)
             elif self.scheduler.plan is not None:
                 self._fail_unplannable(kind)
+        self.spanning.give_up()
         if (self.ready or self.urgent) and not any(crew.size for crew in crews):
             tasks = deque([*self.urgent, *self.ready])
             self.ready.clear()
@@ -490,7 +522,7 @@ class Dispatch(Moving):
                 where = f"task {task.id} {task.function.name}, called at {task.location}"
                 why = f"the plan says on {planned}, which is not there or does not satisfy its constraints"
                 self.kernel.fail_anew(task, NoNodeError(f"{where}, cannot run: {why}"))
-                self._serve_soon()  # it was ahead of others
+                self.serve_soon()  # it was ahead of others
 
     def _fail_all(self, tasks: deque[Task]) -> None:
         left = sum(1 for crew in self.kernel.crews.values() if crew.size)
@@ -507,10 +539,11 @@ class Dispatch(Moving):
         tasks = [*self.ready, *self.urgent]
         for kind in self.kinds.values():
             tasks += kind.queue
-        return [*tasks, *self._being_secured()]
+        return [*tasks, *self.spanning.waiting(), *self._being_secured()]
 
     def forget_ended(self) -> None:
         """Take tasks that have been cancelled out of the queues."""
+        self.serve_soon()  # something may have been kept for them
         for queue in (self.ready, self.urgent, *[kind.queue for kind in self.kinds.values()]):
             kept = [task for task in queue if task.state < DONE]
             queue.clear()
@@ -524,10 +557,11 @@ class Dispatch(Moving):
         self.ready.clear()
         self.urgent.clear()
         self.kinds.clear()
+        self.spanning.clear()
         self._securing.clear()
         self._awaiting.clear()
 
 
 def _by_head(kind: Kind) -> tuple[bool, int]:
     task = kind.head()
-    return (True, 0) if task is None else (not task.priority, task.id)
+    return (True, 0) if task is None else turn_of(task)

@@ -127,6 +127,8 @@ class Failing:
         if task.cancelled:
             self.gone(task)
             return None
+        if task.severed:
+            return self._begin_anew(task)
         return self._end_attempt(task, error, outputs)
 
     def _end_attempt(self, task: Task, error: BaseException, outputs: Sequence[Any]) -> Verdict:
@@ -423,7 +425,7 @@ class Failing:
         crew.size = 0
         tasks = crew.waiting()
         crew.clear()
-        self.dispatch.forget(crew)
+        severed = self.dispatch.forget(crew)
         running: list[Task] = []
         for executor in crew.members.values():
             executor.alive = False
@@ -441,8 +443,10 @@ class Failing:
         for version in list(self.publishing.values()):
             if is_lost(version):
                 self._recover(version)
-        for task in running:
+        for task in (*running, *severed):
             task.losses += 1
+        for task in severed:
+            self._sever(task, error)
         for task in tasks:
             if task.cancelled:
                 self.gone(task)
@@ -452,6 +456,31 @@ class Failing:
                 self.rerun_count += 1
                 self.requeue(task)
         self.serve()
+
+    def _sever(self, task: Task, error: BaseException) -> None:
+        """One of the nodes of a task that runs on another one is lost: its attempt is ended, and does not count."""
+        executor = task.executor
+        if task.state != ASSIGNED or executor is None or executor.inflight.get(task.id) is not task:
+            return  # it has just ended, or is cancelled
+        if task.losses >= MAX_LOSSES:
+            self.fail_anew(task, error)
+        elif task in executor.outbox:
+            executor.outbox.remove(task)
+            del executor.inflight[task.id]
+            executor.load -= task.cost
+            self._begin_anew(task)
+        elif not task.severed:
+            task.severed = True
+            self.cancels.append((executor, task.id))
+            return
+        executor.crew.settled(executor)
+
+    def _begin_anew(self, task: Task) -> Verdict:
+        """The attempt of the task is over, which is not its fault."""
+        task.executor = None
+        self.rerun_count += 1
+        self.requeue(task)
+        return Verdict.RETRIED
 
     def end_secured(self, task: Task, outputs: Sequence[tuple[int, Any]]) -> None:
         """The results of a task that had to be safe are."""
@@ -468,6 +497,8 @@ class Failing:
 
     def _end_fatal_attempt(self, task: Task, error: BaseException, outputs: Sequence[Any]) -> Verdict:
         """The executor died of the task."""
+        if task.severed:
+            return self._begin_anew(task)
         if isinstance(error, TimeOutError):
             return self._end_attempt(task, error, outputs)
         task.deaths += 1
@@ -485,6 +516,8 @@ class Failing:
         ``missing`` counts the versions it still waits for; some that were there may have been lost meanwhile.
         """
         task.state = WAITING
+        if task.severed:
+            task.severed = False
         for version in task.reads:
             if is_lost(version):
                 self._recover(version)
@@ -521,6 +554,7 @@ class Failing:
         producer.writes[version.index] = version
         if producer.state == DONE:
             producer.state = WAITING
+            producer.severed = False
             producer.executor = None
             producer.missing = 0
             self.unfinished += 1

@@ -252,6 +252,7 @@ class Task:
     deaths: int = 0
     failed_attempts: int = 0
     losses: int = 0  #: nodes lost while they ran it
+    severed: bool = False  #: one of its other nodes is lost: the attempt that runs is ended, and does not count
     pin: int | None = None  #: number of the only node that it may run on
     copies: list[Task] | None = None  #: that run on other nodes, of a replicated task
     weights: dict[int, float] | None = None  #: what bytes count for, by index in ``reads``, where that is not 1

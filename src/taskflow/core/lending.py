@@ -15,6 +15,7 @@ from taskflow.core.placement import Executor, Placing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from taskflow.core.claims import Claim
     from taskflow.core.master import Master
 
 
@@ -40,15 +41,27 @@ class Lending(Placing):
         if claim is None:
             self._leave(executor)
         else:
-            self.claims.remove(claim)
-            self.set_aside.append(claim)
-            parked, claim.parked, claim.missing, claim.unparked = claim.parked, [], 0, 0
-            for other in parked:
-                other.claim = None
-                self._enlist(other)
-            self._fill_all(parked)
+            self.put_aside(claim)
+            if claim.share is not None:
+                claim.share.span.lend()
         self._rest(executor)
         self.balance()
+
+    def put_aside(self, claim: Claim) -> None:
+        """The computing units of the claim are free for others; nothing else is. `balance` has to follow."""
+        self.claims.remove(claim)
+        self.set_aside.append(claim)
+        parked, claim.parked, claim.missing, claim.unparked = claim.parked, [], 0, 0
+        for other in parked:
+            other.claim = None
+            self._enlist(other)
+        self._fill_all(parked)
+
+    def take_up(self, claim: Claim) -> None:
+        """The computing units of the claim are its own again, as soon as others rest: `balance` has to follow."""
+        self.set_aside.remove(claim)
+        self.claims.append(claim)
+        claim.unparked = claim.demand.units - (claim.executor is not None)
 
     def regain(self, executor: Executor) -> None:
         """The task that the executor runs goes on."""
@@ -62,9 +75,9 @@ class Lending(Placing):
             executor.apart = False
             self.team.append(executor)
         else:
-            self.set_aside.remove(claim)
-            self.claims.append(claim)
-            claim.unparked = claim.demand.units - 1
+            self.take_up(claim)
+            if claim.share is not None:
+                claim.share.span.regain()
         self.balance(keep=executor)
         self._fill_all([executor])
 

@@ -8,6 +8,7 @@ Commands:  ``dirty``: executors that have something in ``outbox``, ``movable``, 
            ``cancels``: (executor, task id): what it runs, or has queued, is not wanted any more;
            ``cancelled``: (task id, id of the task because of which), for the journal;
            ``notices``: watches whose version has been made or failed;
+           ``spans_over``: tasks for several nodes that have ended there, one way or another;
            ``links``: (version, source) left open by a task that has ended, for `take_over`.
 
 Callers serialise the calls (the live driver by one lock); the kernel itself knows no threads.
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from taskflow.core.graph import AccessGroup, Datum
     from taskflow.core.placement import Executor
     from taskflow.core.scheduling import Scheduler
+    from taskflow.core.spanning import Span
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
     from taskflow.model.requirements import Node
@@ -69,6 +71,7 @@ class Master(Failing):
         self.freed_by: Crew | None = None  # where the task has run whose end is being entered
         self.submitted = 0
         self.unlink: list[str] = []
+        self.spans_over: list[Span] = []
         self.links: list[tuple[Version, Version]] = []
         self.linked: dict[Version, Version] = {}  # those that have not been taken over
 

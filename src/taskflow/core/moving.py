@@ -128,11 +128,11 @@ class Moving:
         """All that the task reads is at the node (`core.dispatch`)."""
         raise NotImplementedError
 
-    def _has_changed(self, crew: Crew) -> None:
+    def has_changed(self, crew: Crew) -> None:
         """Tasks have been taken from the crew (`core.dispatch`)."""
         raise NotImplementedError
 
-    def _serve_soon(self) -> None:
+    def serve_soon(self) -> None:
         """See to it that `serve` is called (`core.dispatch`)."""
         raise NotImplementedError
 
@@ -249,7 +249,7 @@ class Moving:
                 del crew.coming[task.id]
                 if task.state == READY:
                     self._enter(task, crew)
-        self._serve_soon()
+        self.serve_soon()
         self._send_more(source)
         self._send_more(target)
         self.settled(crew)
@@ -320,7 +320,7 @@ class Moving:
         for task in self._awaiting.pop(key, ()):
             if crew.coming.pop(task.id, None) is not None and task.state == READY:
                 self._send_elsewhere(task, crew, error)
-        self._has_changed(crew)
+        self.has_changed(crew)
         if target:
             return
         self._fail_securing(value, error)
@@ -351,7 +351,7 @@ class Moving:
         crew = self.kernel.crews.get(key[1])
         self._forget(key)
         if crew is not None:
-            self._has_changed(crew)
+            self.has_changed(crew)
         for task in self._awaiting.pop(key, ()):
             if crew is not None and crew.coming.pop(task.id, None) is None:
                 continue
@@ -466,3 +466,14 @@ def places_of(version: Version) -> Iterator[tuple[int, float]]:
             nbytes = value.nbytes
             for number in places:
                 yield number, nbytes
+
+
+def weights_of(task: Task) -> dict[int, float]:
+    """Bytes of what the task reads, by the number of the node that has them."""
+    weights: dict[int, float] = {}
+    for index, version in enumerate(task.reads):
+        for number, nbytes in places_of(version):
+            if task.weights is not None:
+                nbytes *= task.weights.get(index, 1.0)  # noqa: PLW2901
+            weights[number] = weights.get(number, 0.0) + nbytes
+    return weights

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from taskflow.core.claims import Claim, Claiming
+from taskflow.core.claims import Claim, Claiming, Share
 from taskflow.core.graph import ASSIGNED, FILE, HELD, READY, SEGMENT, WAITING, Task, Version
 from taskflow.core.lineage import MAX_GENERATION, generation_of, is_lost
 from taskflow.model.policies import OnFailure
@@ -223,7 +223,7 @@ class Placing(Claiming):
             self.dirty[executor.id] = executor
         return spent
 
-    def _home_of(self, task: Task) -> Executor | None:
+    def _home_of(self, task: Task | Share) -> Executor | None:
         """The executor that holds most of the task's input, if any is held."""
         best: Executor | None = None
         most = 0
@@ -273,7 +273,7 @@ class Placing(Claiming):
                     if waiter.state == WAITING and self.kernel.maker_of_missing(waiter) is executor:
                         executor.followers.append(waiter)
 
-    def _is_out_of_reach(self, version: Version, task: Task, executor: Executor) -> bool:
+    def _is_out_of_reach(self, version: Version, task: Task, executor: Executor | None) -> bool:
         """Whether the held version has to be published before the task can run on the executor."""
         return (
             version.value.executor is not executor
@@ -281,7 +281,7 @@ class Placing(Claiming):
             or task.function.policy is OnFailure.IGNORE  # if it fails, the value from before is needed
         )
 
-    def _publish_first(self, task: Task, executor: Executor) -> None:
+    def _publish_first(self, task: Task, executor: Executor | None) -> None:
         """Data the task needs are in another executor's memory: have them published, then it is ready again."""
         if any(is_lost(version) for version in task.reads):
             self.kernel.requeue(task)
@@ -299,8 +299,8 @@ class Placing(Claiming):
             executor.load = 0.0
         claim = executor.claim
         if claim is not None and claim.executor is executor and not executor.inflight:
-            self._after_claim(claim)
-        elif self.constrained:
+            self.after_claim(claim)
+        elif self.constrained or self.share is not None:
             self.serve()
         if executor.alive and not executor.apart:
             self.fill(executor)

@@ -1,29 +1,27 @@
 """The data server of a node: gives what others ask for, and takes what they put.
 
 One thread for each connection: TLS and the reading and writing of files happen without the interpreter's lock. In an
-agent it lives in the agent's process; the master's machine has a process of its own for it (`main`), so that bulk data
-cost the main program nothing.
+agent it lives in the agent's process; the master's machine has a process of its own for it (`node.home`), so that bulk
+data cost the main program nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import socket
-import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from taskflow.data.connections import IDLE_S, SILENCE_S, BrokenConnectionError, Connection
 from taskflow.data.receiving import PART_BYTES, DeclinedError, Reception
 from taskflow.data.sending import answer, item_in
 from taskflow.data.shares import Item, RefusedError, Shares
 from taskflow.wire.door import Door
-from taskflow.wire.security import Hello, RunKeys, server_context
 
 if TYPE_CHECKING:
+    import socket
     import ssl
+    from collections.abc import Mapping
+
+    from taskflow.wire.security import Hello
 
 HELP_S = 10.0  #: how long what has come is kept after all connections that brought it broke
 MAX_CONNECTIONS = 512
@@ -132,12 +130,37 @@ def token_for(number: int) -> str:
     return f"for node {number}"
 
 
-class DataServer:
-    """A data service behind a door of its own, on a socket that listens."""
+class Service(Protocol):
+    """What connections of one kind are for."""
 
-    def __init__(self, listener: socket.socket, context: ssl.SSLContext, run: str, service: DataService) -> None:
+    def admit(self, hello: Hello) -> str:
+        """Whether who says this may come in: "" or why not."""
+
+    def enter(self, sock: ssl.SSLSocket, hello: Hello) -> None:
+        """Take over a connection that has been admitted. Does not wait."""
+
+
+class DataServer:
+    """A data service behind a door of its own, on a socket that listens. ``others``: services for other connections."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        context: ssl.SSLContext,
+        run: str,
+        service: DataService,
+        others: Mapping[str, Service] | None = None,
+    ) -> None:
         self._service = service
-        self._door = Door(listener, context, run, service.admit, service.enter, lambda *_: None)
+        self._others = others or {}
+        self._door = Door(
+            listener, context, run,
+            lambda hello: self._for(hello).admit(hello), lambda sock, hello: self._for(hello).enter(sock, hello),
+            lambda *_: None,
+        )  # fmt: skip
+
+    def _for(self, hello: Hello) -> Service:
+        return self._others.get(hello.kind, self._service)
 
     @property
     def port(self) -> int:
@@ -148,24 +171,3 @@ class DataServer:
         """Let nobody in any more, and end the service."""
         self._door.close()
         self._service.close()
-
-
-# ---------------------------------------------------------------------- a process of its own
-
-
-def main() -> None:
-    """Serve until standard input ends: the first line is the configuration; the port is written to standard output.
-
-    Configuration: run, certificate, key, segments, roots, secret (see `data.shares`), host (to listen on).
-    """
-    settings = json.loads(sys.stdin.buffer.readline())
-    listener = socket.create_server((settings["host"], 0), backlog=128)
-    context = server_context(RunKeys(settings["certificate"], settings["key"]))
-    shares = Shares(settings["segments"], settings["roots"], settings["secret"])
-    server = DataServer(listener, context, settings["run"], DataService(shares))
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):  # interrupted, or the parent is gone already
-        os.write(sys.stdout.fileno(), json.dumps({"port": server.port}).encode() + b"\n")
-        while os.read(sys.stdin.fileno(), 65536):
-            pass
-    server.close()
-    os._exit(0)  # threads that wait for a silent peer do not matter any more

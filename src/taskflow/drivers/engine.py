@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from taskflow.core.crew import Crew
     from taskflow.core.graph import Group
     from taskflow.core.placement import Executor
+    from taskflow.core.spanning import Span
     from taskflow.data.replicas import Ledger
     from taskflow.data.store import Descriptor
     from taskflow.drivers.nesting import Nest, Nests
@@ -187,18 +188,19 @@ def _is_directory(task: Task, index: int) -> bool:
     return False
 
 
-def _environment(task_id: int, claim: Claim) -> dict[str, str]:
-    """Environment variables that tell a task what it has."""
+def _environment(task_id: int, executor: Executor, claim: Claim) -> dict[str, str]:
+    """Environment variables that tell a task what it has of the node that it runs on."""
     threads = str(max(claim.demand.units, 1))
     environment = dict.fromkeys((*THREAD_VARIABLES, "COMPSS_NUM_THREADS", "COMPSS_NUM_CPUS"), threads)
     environment["COMPSS_TASK_ID"] = str(task_id)
-    cores = claim.executor.crew.cores_of([claim.executor, *claim.parked])
+    crew = executor.crew
+    cores = crew.cores_of([executor, *claim.parked])
     if cores and claim.demand.units:
         environment["COMPSS_BINDED_CPUS"] = ",".join(map(str, cores))
     for kind, indexes in claim.devices.items():
-        numbers = claim.executor.crew.devices[kind]
+        numbers = crew.devices[kind]
         text = ",".join([str(numbers[index]) for index in indexes])
-        environment |= dict.fromkeys(_device_variables(kind, indexes, claim.executor.crew.node), text)
+        environment |= dict.fromkeys(_device_variables(kind, indexes, crew.node), text)
     return environment
 
 
@@ -351,6 +353,25 @@ class Engine:
         from taskflow.drivers.nesting import Nests
 
         return Nests(self)
+
+    # ------------------------------------------------------------------ tasks with several nodes
+
+    def begin_span(self, span: Span) -> dict[str, str]:
+        """A task with several nodes is about to be sent: what it finds of them in its environment."""
+        numbers = span.numbers
+        names = self.hosts_of(numbers)
+        self.journal.write({"e": "span", "t": self.now_us(), "id": span.task.id, "nodes": numbers})
+        return {"COMPSS_NUM_NODES": str(len(names)), "COMPSS_HOSTNAMES": ",".join(names)}
+
+    def end_spans(self) -> None:
+        """Tasks with several nodes have ended: nothing of them may be left on any. Called with the lock held."""
+        self.kernel.spans_over.clear()
+
+    def hosts_of(self, numbers: Sequence[int]) -> list[str]:
+        """By which names or addresses these nodes reach each other."""
+        return [self.kernel.crews[number].name or os.uname().nodename for number in numbers]
+
+    # ------------------------------------------------------------------ the end
 
     def end_at_once(self) -> None:
         """End all executors at once and take no lock: for a signal's handler that ends this process right after."""
@@ -517,7 +538,10 @@ class Engine:
                 task.returns, task.durable,
             ))  # fmt: skip
             if executor.claim is not None:
-                tasks[-1] = (*tasks[-1], _environment(task.id, executor.claim))
+                environment = _environment(task.id, executor, executor.claim)
+                if executor.claim.share is not None:
+                    environment |= self.begin_span(executor.claim.share.span)
+                tasks[-1] = (*tasks[-1], environment)
         ack = 0
         if link.received > link.acknowledged:
             ack = link.acknowledged = link.received

@@ -16,7 +16,6 @@ over from the keeper and blocks in ``recv`` itself: that saves a thread switch, 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import select
 import signal
@@ -40,7 +39,9 @@ if TYPE_CHECKING:
 
     from taskflow.core.graph import Datum, Task
     from taskflow.core.placement import Executor
+    from taskflow.core.spanning import Span
     from taskflow.drivers.remote import Machines, Nodes, RemoteLink, RemoteNode
+    from taskflow.drivers.spans import Spans
     from taskflow.drivers.transfers import Carrier
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
@@ -130,6 +131,7 @@ class LiveEngine(Engine):
             self.start_executor()
         self.nodes: Nodes | None = None
         self.carrier: Carrier | None = None
+        self.spans: Spans | None = None
         if machines is not None:
             self._prepare_nodes(machines)
         self.keeper = threading.Thread(target=self._keep, name="taskflow-keeper", daemon=True)
@@ -191,6 +193,7 @@ class LiveEngine(Engine):
     def _prepare_nodes(self, machines: Machines) -> None:
         from taskflow.data.replicas import Ledger
         from taskflow.drivers.remote import Nodes
+        from taskflow.drivers.spans import Spans
         from taskflow.drivers.transfers import Carrier
 
         self.kernel.home.node = machines.cluster.home
@@ -201,6 +204,7 @@ class LiveEngine(Engine):
         self.keep_books(ledger)
         self.nodes = Nodes(self, machines)
         self.carrier = Carrier(self, self.nodes, ledger)
+        self.spans = Spans(self.nodes, self.carrier)
 
     def _await_nodes(self, nodes: Nodes) -> None:
         """Have the agents started. The program begins as soon as tasks can run somewhere."""
@@ -229,7 +233,6 @@ class LiveEngine(Engine):
         offer = node.place.setup.node
         if not offer.is_unit_count_known:
             offer = offer.with_units(node.facts["cores"])
-        offer = dataclasses.replace(offer, programs=frozenset(node.facts["programs"]))
         crew = self.kernel.node_joined(node.number, offer, size=offer.executors)
         crew.is_far(node.rtt_s)
         if offer.executors == len(node.facts["cpus"]):  # all of them are ours, so ours do not crowd a few
@@ -359,8 +362,28 @@ class LiveEngine(Engine):
             recalls.clear()
         if self.kernel.cancels:
             self._send_cancels()
+        if self.kernel.spans_over:
+            self.end_spans()
         if self.carrier is not None:
             self.carrier.go()
+
+    def hosts_of(self, numbers: Sequence[int]) -> list[str]:
+        """See `Engine.hosts_of`."""
+        assert self.nodes is not None
+        return self.nodes.hosts_of(numbers)
+
+    def begin_span(self, span: Span) -> dict[str, str]:
+        """See `Engine.begin_span`; its programs can reach all of these nodes."""
+        assert self.spans is not None
+        hosts = list(zip(self.hosts_of(span.numbers), span.numbers, strict=True))
+        return {**super().begin_span(span), **self.spans.begin(span, hosts)}
+
+    def end_spans(self) -> None:
+        """See `Engine.end_spans`."""
+        assert self.spans is not None
+        for span in self.kernel.spans_over:
+            self.spans.end(span)
+        super().end_spans()
 
     def _send_cancels(self) -> None:
         cancels = self.kernel.cancels
@@ -500,7 +523,7 @@ class LiveEngine(Engine):
     def _look_for_overdue(self) -> None:
         watched = []
         for link in self._local_links():
-            cancelled = [task.id for task in link.executor.inflight.values() if task.cancelled]
+            cancelled = [task.id for task in link.executor.inflight.values() if task.cancelled or task.severed]
             watched.append((link, link.handle, cancelled))
         for link, why in self.overdue.find(watched):
             self._kill(link, why)

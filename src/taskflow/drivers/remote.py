@@ -33,7 +33,7 @@ from taskflow.wire.security import Hello, make_keys, make_token, same_token, ser
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from taskflow.core.placement import Executor
     from taskflow.core.scheduling import Scheduler
@@ -142,6 +142,11 @@ class RemoteNode:
         """The address that it has here; "" if it is this machine, or seems to be."""
         host = str(self.stream.socket.getpeername()[0]).removeprefix("::ffff:")
         return "" if host == "::1" or host.startswith("127.") else host
+
+    @property
+    def own_address(self) -> str:
+        """The address of this machine by which the node has found it."""
+        return str(self.stream.socket.getsockname()[0]).removeprefix("::ffff:")
 
     def write(self, kind: int, number: int, data: bytes) -> None:
         """Send bytes of an executor's stream."""
@@ -425,6 +430,20 @@ class Nodes:
             node.note("limits")
         self.engine.node_joined(node)
         self.changed.notify_all()
+
+    def hosts_of(self, numbers: Sequence[int]) -> list[str]:
+        """By which names or addresses these nodes, or home, reach each other: no two have the same."""
+        others = [self.nodes[number] for number in numbers if number]
+        names: list[str] = []
+        for number in numbers:
+            if number:
+                node = self.nodes[number]
+                host = node.place.setup.host
+                shared = sum(other.place.setup.host == host for other in others) > 1
+                names.append(node.name if shared else host)
+            else:
+                names.append(others[0].own_address if others else os.uname().nodename)
+        return names
 
     def tell_all(self, what: str, **fields: Any) -> None:
         """Send a note to all nodes."""

@@ -320,6 +320,8 @@ class SimulatedEngine(Engine):
             if link is not None:
                 self.at(self.now + self.delay(link.place), self._cancel, link, task_id)
         kernel.cancels.clear()
+        if kernel.spans_over:
+            self.end_spans()
         if self.cluster is not None:
             self.cluster.send_all()
 
@@ -596,6 +598,7 @@ class SimulatedEngine(Engine):
                 link.interpreter.let_go(*entry)
                 continue
             if entry[0] in link.unwanted:
+                link.unwanted.discard(entry[0])
                 link.interpreter.report.skipped.append((entry[0], (0, 0)))
                 continue
             if self.chance(0.3):
@@ -627,7 +630,10 @@ class SimulatedEngine(Engine):
         else:
             self.at(self.now + duration, self._finish, link, entry, self.now, fate)
         if self.cluster is not None and link.place is not None:
-            self.cluster.may_die(link.place)
+            claim = link.executor.claim
+            numbers = [link.place.number] if claim is None or claim.share is None else claim.share.span.numbers
+            for number in numbers:
+                self.cluster.may_die(self.cluster.places[number])
 
     def _interrupt(self, link: SimulatedLink, entry: tuple[Any, ...], start: float, error: BaseException) -> None:
         """The body of the running task ends with the error, which is not its own."""
@@ -640,6 +646,7 @@ class SimulatedEngine(Engine):
         if link.dead:
             return
         if entry[0] in link.unwanted:
+            link.unwanted.discard(entry[0])
             self._interrupt(link, entry, start, CancelError("the task was cancelled while it ran"))
             return
         if self.functions[entry[1]].nested:

@@ -175,7 +175,7 @@ class Cluster:
         if place.dead:
             return
         # The kernel does not know which of them had begun: the first of each executor may have.
-        running = [first for link in place.links if (first := next(iter(link.executor.inflight), 0))]
+        running = self._running_at(place)
         if any(self._losses.get(number, 0) >= MAX_LOSSES_OF_A_TASK for number in running):
             return  # the kernel would blame the task
         self._hit(running, place)
@@ -199,6 +199,14 @@ class Cluster:
             assert place.model is not None
             engine.at(known + engine.random.uniform(*self.faults.back_s), self._join, place.model)
 
+    @staticmethod
+    def _running_at(place: Place) -> list[int]:
+        """Tasks that may be running there, or on another node and have this one, too."""
+        claims = [link.executor.claim for link in place.links]
+        spans = {claim.share.span for claim in claims if claim is not None and claim.share is not None}
+        first = [next(iter(link.executor.inflight), 0) for link in place.links]
+        return [number for number in {*first, *[span.task.id for span in spans if span.begun]} if number]
+
     def _hit(self, tasks: list[int], place: Place) -> None:
         for number in tasks:
             if number not in place.hit:
@@ -214,7 +222,7 @@ class Cluster:
         """The master learns of it."""
         engine = self.engine
         place.lost = True
-        self._hit([first for link in place.links if (first := next(iter(link.executor.inflight), 0))], place)
+        self._hit(self._running_at(place), place)
         links = [link for link in place.links if engine.links.pop(link.executor.id, None) is not None]
         engine.kernel.node_lost(place.number, NodeLostError(f"node {place.name} is lost: simulated death"))
         for link in links:

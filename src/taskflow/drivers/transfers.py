@@ -12,6 +12,7 @@ over the main program's port (see `DataService`), since that is the only way to 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -28,6 +29,7 @@ from taskflow.launch.spawn import package_path
 from taskflow.model.errors import TaskflowError
 
 if TYPE_CHECKING:
+    from taskflow.data.connections import Address
     from taskflow.drivers.live import LiveEngine
     from taskflow.drivers.remote import Nodes, RemoteNode
     from taskflow.wire.security import RunKeys
@@ -45,22 +47,31 @@ class Transfer(NamedTuple):
 
 
 class HomeServer:
-    """The data server of the master's machine, in a process of its own that ends with this one."""
+    """What serves the master's machine to nodes (see `node.home`), in a process of its own that ends with this one.
 
-    def __init__(self, run: str, keys: RunKeys, shares: Shares, host: str) -> None:
+    ``settings``: of executors; ``timeout``: see `wire.agent`.
+    """
+
+    def __init__(
+        self, run: str, keys: RunKeys, shares: Shares, host: str, settings: dict[str, Any], timeout: float
+    ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from taskflow.data.serve import main; main()"],
+            [sys.executable, "-c", "from taskflow.node.home import main; main()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
             env={**os.environ, "PYTHONPATH": package_path()},
         )  # fmt: skip
-        settings = {
+        self.tell({
             "run": run, "certificate": keys.certificate, "key": keys.key, "segments": shares.segments,
-            "roots": shares.roots, "secret": shares.secret, "host": host,
-        }  # fmt: skip
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(settings).encode() + b"\n")
-        self._process.stdin.flush()
+            "roots": shares.roots, "secret": shares.secret, "host": host, "settings": settings, "timeout": timeout,
+        })  # fmt: skip
         self._port = 0
+
+    def tell(self, what: dict[str, Any]) -> None:
+        """Write it a line. If it has ended, that is noticed where something is wanted of it."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(what).encode() + b"\n")
+            self._process.stdin.flush()
 
     @property
     def alive(self) -> bool:
@@ -118,8 +129,11 @@ class Carrier:
             self._start_server()
 
     def _start_server(self) -> None:
-        host = self._nodes.options.listen
-        self._server = HomeServer(self._nodes.run, self._nodes.keys, self._shares, host)
+        options = self._nodes.options
+        settings = {name: self._engine.settings[name] for name in ("run_dir", "scratch", "cwd", "path")}
+        self._server = HomeServer(
+            self._nodes.run, self._nodes.keys, self._shares, options.listen, settings, options.node_timeout
+        )
 
     # ------------------------------------------------------------------ what is to be done
 
@@ -164,22 +178,46 @@ class Carrier:
         else:
             worker.note("get", **fields, address=self._address_of(nodes[source], worker))
 
-    def _home_address(self) -> tuple[str, int, int]:
+    def _home_address(self) -> Address:
         """Home, by the address at which the agent has found the main program; port 0: that of the main program."""
         if self._tunnel:
             return ("", 0, HOME)
+        return ("", self.server.port, HOME)
+
+    @property
+    def server(self) -> HomeServer:
+        """What serves home, if there is no tunnel. Another one is started if it has ended."""
         if self._server is None or not self._server.alive:
             self._start_server()
         assert self._server is not None
-        return ("", self._server.port, HOME)
+        return self._server
 
-    def _address_of(self, node: RemoteNode, asking: RemoteNode) -> tuple[str, int, int]:
-        """Where a node can probably be reached by another. If it cannot, the kernel tries other ways."""
+    @property
+    def home_launcher(self) -> str:
+        """By what programs at home reach other nodes (see `node.elsewhere`); "" with a tunnel."""
+        return "" if self._tunnel else f"{self._engine.run_dir}/launcher"
+
+    def tell_home(self, what: str, **fields: Any) -> None:
+        """Send a note to what serves home, if there is no tunnel."""
+        if not self._tunnel:
+            self.server.tell({"note": what, **fields})
+
+    def address(self, number: int, asking: int) -> Address:
+        """Where a node, or home, can probably be reached by another; port 0: there is no way."""
+        nodes = self._nodes.nodes
+        if number == HOME:
+            host, port, _ = self._home_address()
+            return ("127.0.0.1" if asking == HOME else host, port, HOME)
+        return self._address_of(nodes[number], nodes.get(asking))
+
+    def _address_of(self, node: RemoteNode, asking: RemoteNode | None) -> Address:
+        """Where a node can probably be reached by another, None: by home. If it cannot, the kernel tries other ways."""
         host = node.peer
         if not host:
             # It is on this machine, which others know by the address at which they have found the main program. With a
             # tunnel all seem to be here.
-            host = node.place.setup.host if self._tunnel else "" if asking.peer else "127.0.0.1"
+            local = asking is None or not asking.peer
+            host = node.place.setup.host if self._tunnel else "127.0.0.1" if local else ""
         return (host, int(node.facts["data_port"]), node.number)
 
     def _send_drops(self) -> None:

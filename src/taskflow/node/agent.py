@@ -31,7 +31,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from taskflow.cluster.machine import programs_here, usable_cores, usable_memory, visible_gpus
+from taskflow.cluster.machine import usable_cores, usable_memory, visible_gpus
 from taskflow.data.serve import DataServer, DataService, token_for
 from taskflow.data.shares import Shares
 from taskflow.data.transfers import Mover
@@ -39,6 +39,7 @@ from taskflow.launch import leftovers
 from taskflow.launch.local import ExecutorHandle, LocalNode, allow_files, tail
 from taskflow.launch.spawn import Zygote
 from taskflow.model.errors import TaskflowError
+from taskflow.node.elsewhere import PROGRAM, Elsewhere
 from taskflow.node.overdue import LOOK_S, Overdue
 from taskflow.wire.agent import CONTROL, DATA, FRAME_BYTES, NOTE, PING_S, AgentConfig, pack_note, read_note
 from taskflow.wire.secure import SecureStream
@@ -210,6 +211,7 @@ class Agent:
         self.ending = ""  # why, once it is to end
         self.folders: Folders | None = None
         self.transfers: Transfers | None = None
+        self.elsewhere: Elsewhere | None = None
         self.relays: dict[int, Relay] = {}
         self.overdue = Overdue()
         self._log = 2
@@ -358,8 +360,23 @@ class Agent:
         keys = RunKeys(config.certificate, config.key)
         shares = Shares(folders.segments, [folders.files])
         service = DataService(shares, config.node)
-        server = DataServer(_listen(config.min_port, config.max_port), server_context(keys), config.run, service)
         context = client_context(keys)
+
+        def dial_for_program(address: tuple[str, int, int]) -> ssl.SSLSocket:
+            host, port, number = address
+            hello = Hello(config.run, PROGRAM, config.node, token_for(number))
+            return connect((host or self.master[0], port), context, hello, ANSWER_S)
+
+        try:
+            self.elsewhere = Elsewhere(
+                config.name, config.node, self.settings, dial_for_program, config.timeout, folders.segments
+            )
+        except TaskflowError as error:
+            raise AgentError(str(error)) from error
+        server = DataServer(
+            _listen(config.min_port, config.max_port), server_context(keys), config.run, service,
+            {PROGRAM: self.elsewhere},
+        )  # fmt: skip
 
         def dial(address: tuple[str, int, int]) -> ssl.SSLSocket:
             host, port, number = address
@@ -382,11 +399,11 @@ class Agent:
             "cpus": sorted(os.sched_getaffinity(0)),
             "memory": usable_memory(),
             "gpus": visible_gpus(),
-            "programs": programs_here(),
             "folder": self.folders.top,
             "files": self.folders.files,
             "segments": self.folders.segments,
             "data_port": self._data_port,
+            "launcher": self.elsewhere.launcher if self.elsewhere is not None else "",
         }
 
     def _start_zygote(self, zygote: Zygote | None) -> None:
@@ -485,6 +502,9 @@ class Agent:
         elif what == "end":
             self.asked_to_end = True
             self.ending = "the run is over"
+        elif what in ("span", "span over"):
+            assert self.elsewhere is not None
+            self.elsewhere.hear(note)
         elif what == "limits":
             self.overdue.limits = True
         elif what == "leave":
@@ -646,6 +666,8 @@ class Agent:
         for relay in self.relays.values():
             self._kill(relay, "the agent ended")
             relay.handle.close()
+        if self.elsewhere is not None:
+            self.elsewhere.close()
         if self.node is not None:
             self.node.close()
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskflow.data.files import COPY_LIMIT, copy_any, fingerprint, remove_any
 from taskflow.data.serialization import decode_blob
@@ -30,6 +30,17 @@ if TYPE_CHECKING:
     from taskflow.node.report import Key
 
 Params = tuple[tuple["int | str", tuple[Any, ...]], ...]
+
+
+class Left(NamedTuple):
+    """What a body returns that has run in other processes, on copies of its arguments.
+
+    ``value``: what the task returns. ``arguments``: those that it may have changed, as it has left them, by position or
+    keyword.
+    """
+
+    value: Any
+    arguments: dict[int | str, Any]
 
 
 class Call:
@@ -146,6 +157,12 @@ class Call:
         elif mode == P_SHARED:
             _share(source, target, directory=directory)
         return str(target)
+
+    def replace(self, arguments: dict[int | str, Any]) -> None:
+        """The body has run on copies of its arguments: these are what it has made of those that it may change."""
+        for where, value in arguments.items():
+            container: Any = self.kwargs if isinstance(where, str) else self.args
+            container[where] = value
 
     def outputs(self) -> Any:
         """(container, position, path of a file, steps from the arguments) of each output that is not returned."""

@@ -16,7 +16,7 @@ from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE
 from taskflow.data import serialization
 from taskflow.data.serialization import FIXED_TYPES, decode_blob, encode, is_bare_array, is_plain, state
 from taskflow.model.errors import MissingOutputError, SerializationError
-from taskflow.node.call import Call, steps_text
+from taskflow.node.call import Call, Left, steps_text
 from taskflow.node.environment import task_environment
 from taskflow.node.exceptions import encode_error
 from taskflow.node.loans import Loan, may_be_for_want_of_a_copy
@@ -256,6 +256,9 @@ class Interpreter:
             else:
                 with task_environment(environment):
                     value = function(*call.args, **call.kwargs)
+            if type(value) is Left:
+                call.replace(value.arguments)
+                value = value.value
             results = self._returned(value, returns, function_id)
             del value  # a result may stay in memory only if nothing else refers to it
             if call.loans:

@@ -87,15 +87,8 @@ class Program:
         """Run it with the arguments of one call, as `command.texts_of` gives them. Raises ProgramError."""
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(self.folder(texts))
-            return self.execute(self.argv(texts, folder), texts, folder, self.streams(texts, stack), self.variables())
-
-    def streams(self, texts: Mapping[str, Sequence[str]], stack: contextlib.ExitStack) -> dict[str, IO[bytes]]:
-        """The open files that are its standard streams; the stack closes them."""
-        return open_streams(self.parameters, texts, stack, self.where)
-
-    def variables(self) -> dict[str, str]:
-        """Variables that it sees besides those of the task."""
-        return {}
+            streams = open_streams(self.parameters, texts, stack, self.where)
+            return self.execute(self.argv(texts, folder), texts, folder, streams)
 
     @contextlib.contextmanager
     def folder(self, texts: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -120,27 +113,6 @@ class Program:
         name = text(template, texts or {})
         return name if self.container is not None and os.sep not in name else located(name, folder)
 
-    def tool(self, name: str, folder: str, remedy: str) -> str:
-        """The path of a program that runs others. Raises ProgramError, with ``remedy``, if this node has none."""
-        path = self.program(name, folder)
-        if self.container is None and not shutil.which(path):
-            raise ProgramError(
-                f"{self.where}: there is no {name} on {os.uname().nodename} (looked for in "
-                f"{'the folders of PATH, ' + os.environ.get('PATH', '') if os.sep not in path else path}); {remedy}"
-            )
-        return path
-
-    def file(self, name: str, folder: str, what: str) -> str:
-        """The path of a file that is given to a program. Raises ProgramError if it is not there."""
-        name = os.path.expandvars(name)
-        path = _found(name, folder)
-        if not path:
-            raise ProgramError(
-                f"{self.where}: {what}: there is no {name} on {os.uname().nodename} (seen from {folder}, "
-                f"{program_folder()} and the folders of modules)"
-            )
-        return path
-
     def arguments(self, texts: dict[str, list[str]], folder: str) -> list[str]:
         """The arguments alone: from the template, or one for each parameter."""
         if self.args is None:
@@ -150,7 +122,7 @@ class Program:
         return arguments(self.args, texts, program_folder(), absolute=True)
 
     def execute(
-        self, argv: Sequence[str], texts: dict[str, list[str]], folder: str, streams: Mapping[str, IO[bytes]],
+        self, argv: Sequence[str], texts: dict[str, list[str]], folder: str, streams: Mapping[str, Any],
         env: Mapping[str, str] | None = None,
     ) -> int:  # fmt: skip
         """Run a command, in the container if there is one; the exit value. Raises ProgramError if it counts as failure.
@@ -158,10 +130,20 @@ class Program:
         ``env``: variables that it sees besides those of the task.
         """
         variables = {**os.environ, **(env or {})}
-        if self.container is not None:
-            mounts = [path for name in texts if self._is_path(name) for path in texts[name]]
-            argv = self.container.command(argv, cwd=folder, env=variables, mounts=mounts)
-        ended = run(argv, self.where, cwd=folder, env=variables, **streams)
+        argv = self.contained(argv, texts, folder, variables)
+        return self.judged(run(argv, self.where, cwd=folder, env=variables, **streams))
+
+    def contained(
+        self, argv: Sequence[str], texts: Mapping[str, Sequence[str]], folder: str, env: Mapping[str, str]
+    ) -> Sequence[str]:
+        """The command that runs ``argv`` in the container, if there is one."""
+        if self.container is None:
+            return argv
+        mounts = [path for name in texts if self._is_path(name) for path in texts[name]]
+        return self.container.command(argv, cwd=folder, env=env, mounts=mounts)
+
+    def judged(self, ended: Ended) -> int:
+        """The exit value. Raises ProgramError if it counts as failure."""
         if ended.exit_value and truth(self.fail_by_exit_value, self.where):
             raise ended.failure(self.where)
         return ended.exit_value
@@ -227,11 +209,6 @@ def open_streams(
     return streams
 
 
-def in_task() -> bool:
-    """Whether this is the process of an executor."""
-    return in_executor()
-
-
 def program_folder() -> str:
     """What relative paths of a task function are relative to: the folder that the main program was started in."""
     return os.environ["COMPSS_APP_DIR"] if in_executor() else os.getcwd()
@@ -245,16 +222,11 @@ def located(name: str, folder: str) -> str:
     """
     if os.path.isabs(name) or (os.sep not in name and shutil.which(name)):
         return name
-    return _found(name, folder) or name
-
-
-def _found(name: str, folder: str) -> str:
-    """The path of a file that belongs to the program; "" if it is nowhere."""
     for place in (folder, program_folder(), *sys.path):
         path = os.path.normpath(os.path.join(place, name))
-        if os.path.isfile(path):
+        if os.path.isfile(path) and (os.sep in name or os.access(path, os.X_OK)):
             return path
-    return ""
+    return name
 
 
 # ---------------------------------------------------------------------- running
@@ -287,11 +259,13 @@ def run(
     stdin: IO[bytes] | None = None,
     stdout: IO[bytes] | None = None,
     stderr: IO[bytes] | None = None,
+    sift: Callable[[str], None] | None = None,
 ) -> Ended:
     """Run a program to its end.
 
     ``env``: all of its environment (None: that of the task). ``stdin``, ``stdout`` and ``stderr`` are open files in
-    place of nothing, and of the files in the run folder. The exit value is for the caller to judge. Raises
+    place of nothing, and of the files in the run folder. ``sift`` is given the path of the file with the error output
+    before that is shown, to take out what is not for people. The exit value is for the caller to judge. Raises
     ProgramError, which begins with ``where``, if the program cannot be started.
     """
     command = [os.path.expandvars(argv[0]), *argv[1:]]
@@ -304,6 +278,8 @@ def run(
                 for given, path in zip((stdout, stderr), paths, strict=True)
             )
             code = _run(command, where, cwd, dict(os.environ if env is None else env), stdin, out, err)
+        if sift is not None:
+            sift(err.name)
         for path, stream in zip(paths, (sys.stdout, sys.stderr), strict=True):
             _pass_on(path, stream)
         tail = _tail(err.name) or _tail(out.name)

@@ -12,6 +12,8 @@ Notes, master to agent:
   start      executor, cores: start one of that number, bound to these processor cores if any are named
   cancelled  executor, task: it has been told to end the task; it is killed if it does not heed that
   limits     some task function has a time-out: keep the time
+  span       span, hosts {name: (host, port, number)}: an attempt at a task has these nodes, of which this is one
+  span over  span: it has ended; everything that was started for it from here or from there is ended (`node.elsewhere`)
   leave      have the executors tell what they have kept back; they end
   end        kill everything, remove the folders, exit
   get, put, drop: for `data.transfers`

@@ -35,7 +35,7 @@ class RunKeys(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """What a connection is for: ``kind`` is "control" or "data"; ``node`` is the number of the node that connects."""
+    """What a connection is for: ``kind`` is "control", "data" or "program"; ``node`` is the number of who connects."""
 
     run: str
     kind: str

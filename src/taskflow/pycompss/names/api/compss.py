@@ -1,7 +1,16 @@
 """``@compss``: a task that is a whole program of tasks."""
 
-from taskflow.api.compss import compss
+from taskflow.pycompss.runners import RunnerDecorator
 
-COMPSs = compss
+
+class COMPSs(RunnerDecorator):
+    """``@compss(app_name="app.py")``."""
+
+    name = "compss"
+    mandatory = ("app_name",)
+    optional = ("runcompss", "flags", "worker_in_master", "computing_nodes", "working_dir", "fail_by_exit_value")
+
+
+compss = COMPSs
 
 __all__ = ["COMPSs", "compss"]

@@ -1,7 +1,16 @@
 """``@julia``: a task that is a Julia script."""
 
-from taskflow.api.launchers import julia
+from taskflow.pycompss.runners import RunnerDecorator
 
-Julia = julia
+
+class Julia(RunnerDecorator):
+    """``@julia(script="script.jl")``."""
+
+    name = "julia"
+    mandatory = ("script",)
+    optional = ("executor", "args", "working_dir", "computing_nodes", "fail_by_exit_value")
+
+
+julia = Julia
 
 __all__ = ["Julia", "julia"]

@@ -1,15 +1,7 @@
 """``@multinode``: a task on several nodes."""
 
-from taskflow.pycompss.runners import RunnerDecorator
+from taskflow.api.multinode import multinode
 
-
-class MultiNode(RunnerDecorator):
-    """``@multinode(computing_nodes=2)``."""
-
-    name = "multinode"
-    optional = ("computing_nodes", "processes_per_node")
-
-
-multinode = MultiNode
+MultiNode = multinode
 
 __all__ = ["MultiNode", "multinode"]

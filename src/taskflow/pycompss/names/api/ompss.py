@@ -1,7 +1,16 @@
 """``@ompss``: a task that is an OmpSs program."""
 
-from taskflow.api.launchers import ompss
+from taskflow.pycompss.runners import RunnerDecorator
 
-OmpSs = ompss
+
+class OmpSs(RunnerDecorator):
+    """``@ompss(binary="solver")``."""
+
+    name = "ompss"
+    mandatory = ("binary",)
+    optional = ("working_dir", "computing_nodes", "fail_by_exit_value")
+
+
+ompss = OmpSs
 
 __all__ = ["OmpSs", "ompss"]
