@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from taskflow.api.futures import Future, as_completed
     from taskflow.api.groups import TaskGroup, compss_barrier_group, compss_cancel_group
+    from taskflow.api.http import http
     from taskflow.api.implement import implement
     from taskflow.api.local import local
     from taskflow.api.mpi import mpi, mpmd_mpi
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
         RemoteTraceback,
         RequirementsError,
         SerializationError,
+        ServiceError,
         TaskflowError,
         TaskflowWarning,
         TimeOutError,
@@ -174,6 +176,7 @@ _HOMES = {
         "compss_barrier_group",
         "compss_cancel_group",
     ),
+    "taskflow.api.http": ("http",),
     "taskflow.api.on_failure": ("on_failure",),
     "taskflow.api.local": ("local",),
     "taskflow.api.programs": ("epilog", "prolog"),
@@ -210,6 +213,7 @@ _HOMES = {
         "RemoteTraceback",
         "RequirementsError",
         "SerializationError",
+        "ServiceError",
         "TaskflowError",
         "TaskflowWarning",
         "TimeOutError",
@@ -327,6 +331,7 @@ __all__ = [
     "RemoteTraceback",
     "RequirementsError",
     "SerializationError",
+    "ServiceError",
     "StdIOStream",
     "TaskCancelledError",
     "TaskGroup",
@@ -358,6 +363,7 @@ __all__ = [
     "dto",
     "epilog",
     "future_of",
+    "http",
     "implement",
     "local",
     "mpi",

@@ -196,6 +196,10 @@ class NestedSession(runtime.Session):
         """What a task takes from its nodes while it runs. Raises RequirementsError if it could never run."""
         return self._call_master("demand_of", requirements, name, hosts, per_node)
 
+    def open_service(self, name: str) -> None:
+        """See to it that requests to a service can be made. Raises ArgumentError if nobody has said where it is."""
+        self._call_master("open_service", name)
+
     def register(self, record: FunctionRecord) -> None:
         """Make a task function known to the master."""
         fields = {name: getattr(record, name) for name in FunctionRecord.__slots__ if name not in _OF_MASTER}

@@ -11,11 +11,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskflow.model.cluster import ClusterOptions
+from taskflow.model.cluster import ClusterOptions, HttpService
 from taskflow.model.errors import ArgumentError, TaskflowError, TaskflowWarning
+from taskflow.model.limits import HTTP_POOL_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from taskflow.core.scheduling import Scheduler
@@ -115,6 +116,38 @@ def make_machines(
     return Machines(run, cluster, options, launch, _scheduler(cluster, options), words)
 
 
+def make_services(cluster: Cluster | None, given: Mapping[str, Any]) -> dict[str, tuple[HttpService, ...]]:
+    """The places of each service: those that the files of the cluster say, but for services that are ``given``.
+
+    Raises ArgumentError.
+    """
+    found: dict[str, list[HttpService]] = {}
+    for place in () if cluster is None else cluster.http_services:
+        for name in place.services:
+            found.setdefault(name, []).append(place)
+    for name, said in given.items():
+        urls, limit = (said.get("url"), said.get("limit")) if isinstance(said, dict) else (said, None)
+        if isinstance(urls, str):
+            urls = [urls]
+        if not isinstance(urls, (list, tuple)) or not urls or not all(isinstance(url, str) for url in urls):
+            raise ArgumentError(
+                f"services={{{name!r}: ...}}: a URL, a list of URLs, or a dict with 'url' and 'limit', "
+                f"not {type(said).__name__}"
+            )
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise ArgumentError(f"services={{{name!r}: ...}}: limit is a number of requests at a time, not {limit!r}")
+        found[name] = [HttpService(url, (name,), limit) for url in urls]
+    return {name: tuple(places) for name, places in found.items()}
+
+
+def http_pool_size() -> int:
+    """Requests to services that are made at a time. Raises ArgumentError if the environment says nonsense."""
+    text = os.environ.get("COMPSS_HTTP_POOL_SIZE") or str(HTTP_POOL_SIZE)
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ArgumentError(f"COMPSS_HTTP_POOL_SIZE is a number of requests at a time, not {text!r}")
+    return int(text)
+
+
 def _scheduler(cluster: Cluster, options: ClusterOptions) -> Scheduler | None:
     """What picks nodes; None: the usual. Raises ArgumentError and ClusterFileError."""
     if not options.scheduler:
@@ -146,8 +179,11 @@ def make_progress(owner: Session, wanted: bool | None) -> Progress | None:
 
     def counts() -> Counts:
         kernel = owner.engine.kernel
-        executors = list(kernel.executors.values())
-        running = sum(1 for executor in executors if executor.inflight)
+        executors = [executor for executor in kernel.executors.values() if not executor.service]
+        running = sum([
+            len(executor.inflight) if executor.service else bool(executor.inflight)
+            for executor in kernel.executors.values()
+        ])  # fmt: skip
         done = kernel.submitted - kernel.unfinished - kernel.failed_count
         return Counts(kernel.submitted, running, done, kernel.failed_count, len(executors))
 

@@ -54,7 +54,7 @@ from taskflow.model.wording import as_arguments
 from taskflow.observe.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskflow.drivers.check import Check
     from taskflow.drivers.engine import Engine
@@ -87,6 +87,7 @@ class Session:
     """One run: its engine, its folder, what the main program has tracked. Made by `start`."""
 
     notebook: Any = None  #: what `taskflow.interactive` keeps of the session
+    exit_code: int = 0  #: with which it was stopped
 
     def __init__(
         self,
@@ -107,6 +108,7 @@ class Session:
         cluster_options: ClusterOptions | None = None,
         launch: Launcher | None = None,
         launched: bool = False,
+        services: Mapping[str, Any] | None = None,
     ) -> None:
         _check_options(workers, max_pending, io_executors, check)
         if cluster is not None and workers is not None:
@@ -114,6 +116,7 @@ class Session:
         from taskflow import preparation
         from taskflow.cluster.machine import usable_cores
 
+        self.services = preparation.make_services(cluster, services or {})
         self.io_executors = io_executors or IO_EXECUTORS
         self.launched = launched  # by runtask: the main program's end stops the session, and nothing before
         self.unset_variables: set[str] = set()  # named by constraints; the user has been told
@@ -178,7 +181,6 @@ class Session:
         self.open_groups = 0
         self._told_of_one_node = False
         self.stopped = False
-        self.exit_code = 0  # with which it was stopped
         self.opened = False  # the program itself has called `start` under runtask, and not yet `stop`
         self._local = threading.local()
         self._progress = preparation.make_progress(self, progress)
@@ -316,6 +318,33 @@ class Session:
                 stacklevel=2,
             )
         return requirements.times(count)
+
+    def add_services(self, given: Mapping[str, Any]) -> None:
+        """Add services, as `start` is told of them, that the session does not know yet. Raises ArgumentError."""
+        from taskflow.preparation import make_services
+
+        self.services = {**make_services(None, given), **self.services}
+
+    def open_service(self, name: str) -> None:
+        """See to it that tasks can be requests to a service.
+
+        Raises ArgumentError if nobody has said where it is, and TaskflowError if no requests can be made at all.
+        """
+        from taskflow.preparation import http_pool_size
+
+        if name not in self.services:
+            option = f"runtask --service {name}=URL" if self.launched else f"taskflow.start(services={{{name!r}: URL}})"
+            raise ArgumentError(
+                f"no service is called {name!r}; say where it is, with {option}, or in resources.xml "
+                f"(<Http BaseUrl=...> with <ServiceName>{name}</ServiceName>); there {self._known_services()}"
+            )
+        with self.engine.lock:
+            known = self.engine.kernel.services
+            if known is None or name not in known.by_name:
+                self.engine.open_service(name, self.services[name], http_pool_size())
+
+    def _known_services(self) -> str:
+        return f"are: {', '.join(sorted(self.services))}" if self.services else "are none"
 
     def _nodes(self) -> list[tuple[Node, bool]]:
         """The nodes that run tasks, or will when they are there; whether each is home."""
@@ -784,7 +813,10 @@ def start(**options: Any) -> Session:
     ``node_timeout``, ``keep_working_dir``, ``shutdown_in_node_failure``, ``scheduler`` and ``plan``, see
     `taskflow.model.cluster.ClusterOptions`.
 
-    In a program run by runtask the session of runtask is returned; its options hold.
+    ``services``: where the services of tasks with `taskflow.http` are: for each name a URL, several of them (each
+    request goes to one), or a dict with ``url`` and ``limit``, which is of requests at a time to each URL.
+
+    In a program run by runtask the session of runtask is returned; its options hold, and services are added to them.
 
     Raises TaskflowError if a session is running already, ArgumentError and ClusterFileError if the description of the
     machines makes no sense, NodeLostError if none of them can be used, TypeError for an option that there is not.
@@ -815,6 +847,7 @@ def _start(options: dict[str, Any]) -> Session:
     if session is not None:
         if session.launched and not session.opened:
             session.opened = True
+            session.add_services(options.get("services") or {})
             return session
         raise TaskflowError(f"a session is running already ({session!r}): call taskflow.stop() first")
     if not options.keys().isdisjoint(_OF_MACHINES):

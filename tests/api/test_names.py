@@ -29,6 +29,7 @@ TaskflowError ExecutorDiedError FutureUsedAsValueError MissingOutputError NotRun
 SerializationError DeletedDataError RequirementsError __version__
 constraint implement IO
 reduction dt dto data_transformation DTObject local prolog epilog software ProgramError UnavailableError
+http ServiceError
 """.split()  # noqa: SIM905  a table reads better than a column
 
 # Heavy, or not needed before something is run, or not installed everywhere.

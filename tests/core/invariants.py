@@ -54,9 +54,14 @@ def check(kernel, *, vanishing=False):
 
 def check_queues(kernel, tasks, *, vanishing=False):
     places = Counter(task.id for task in kernel.waiting_tasks())
-    assert {executor for crew in kernel.crews.values() for executor in crew.members.values()} == set(
-        kernel.executors.values()
-    )
+    services = [] if kernel.services is None else kernel.services.by_name.values()
+    members = {executor for crew in kernel.crews.values() for executor in crew.members.values()}
+    assert members | {service.executor for service in services} == set(kernel.executors.values())
+    for service in services:
+        assert not any(service is not other and service.executor is other.executor for other in services)
+        assert service.limit is None or len(service.executor.inflight) <= service.limit
+    if services:
+        assert kernel.services.in_flight <= kernel.services.capacity
     for executor in kernel.executors.values():
         assert executor.alive
         assert executor.crew is kernel.crews[executor.crew.number]

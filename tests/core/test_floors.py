@@ -24,7 +24,7 @@ FLOORS = {
     "launch": ("cluster", "model", "wire"),
     "node": ("cluster", "core", "data", "finder", "launch", "model", "wire"),
     "runners": ("data", "launch", "model", "node"),
-    "drivers": ("core", "data", "launch", "model", "node", "observe", "wire"),
+    "drivers": ("core", "data", "launch", "model", "node", "observe", "runners", "wire"),
     "interrupts": ("drivers",),
     "preparation": ("cluster", "core", "drivers", "launch", "model", "observe"),
     "runtime": (

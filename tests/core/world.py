@@ -30,6 +30,23 @@ class World:
             self.functions[name].mean_s = mean_s
         return self.functions[name]
 
+    def asking(self, service="s", *, limit=None, capacity=100):
+        """Name of a function whose tasks are requests to the service."""
+        kernel = self.kernel
+        if kernel.services is None or service not in kernel.services.by_name:
+            kernel.open_service(service, 900 + len(kernel.executors), limit=limit, capacity=capacity)
+        function = self.function(f"asks {service}")
+        function.demand = Demand(units=0)
+        function.service = service
+        return function.name
+
+    def outgoing(self, service="s"):
+        """What the driver would ask the service for now; ids of the tasks."""
+        executor = self.kernel.services.by_name[service].executor
+        self.kernel.serve()
+        self.kernel.services.outgoing.pop(executor.id, None)
+        return self.take(executor)
+
     def needing(self, units=1, *, gpus=0, devices=(), mean_s=LONG, **amounts):
         """Name of a function with that demand."""
         devices = (*devices, *([("GPU", gpus, ())] if gpus else []))

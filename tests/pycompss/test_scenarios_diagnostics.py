@@ -29,7 +29,7 @@ RUNNERS = {
 
 
 #: Those of them that this version runs.
-REAL = {"binary", "mpi", "mpmd_mpi", "multinode"}
+REAL = {"binary", "http", "mpi", "mpmd_mpi", "multinode"}
 MISSING = [name for name in RUNNERS if name not in REAL]
 
 

@@ -116,6 +116,11 @@ class TaskOptions:
             body = self.container if body is None else body.inside(self.container)
         return self.wrappers if body is None else [body, *self.wrappers]
 
+    @property
+    def service(self) -> str:
+        """Name of the service that its tasks are requests to; nothing if they are run by executors."""
+        return getattr(self.body, "service", "")
+
     def set_body(self, body: Body, task: str) -> None:
         """Say what is run in place of the function's body. Raises ArgumentError if something is already."""
         if self.body is not None:

@@ -111,6 +111,11 @@ class TaskFunction:
         return None if self._returns_lazily is None else self._returns_lazily.count
 
     @property
+    def declared_returns(self) -> Any:
+        """What is written down of its results: the argument ``returns``, else the annotation."""
+        return self._declared["returns"] or self.__taskflow_function__.__annotations__.get("return")
+
+    @property
     def _returns(self) -> Returns:
         if self._returns_lazily is None:
             # Reading the source takes milliseconds, so not before it is needed.
@@ -280,9 +285,15 @@ class TaskFunction:
             self._needs = Needs(self) if needy else None
             if self._needs is not None:
                 self._needs.warn_of_unset(session.unset_variables)
+        if options.service:
+            from taskflow.api.http import check_options
+
+            check_options(self, self._family)
+            self._needs = None
+            session.open_service(options.service)
         self._varied = bool(self._family) or (self._needs is not None and self._needs.dynamic) or varying
         demand = None if self._varied else self._of_call(session, {}, {})[0]
-        nested = self.options.nested or session.nesting
+        nested = (self.options.nested or session.nesting) and not options.service
         record = FunctionRecord(
             next(session.function_ids), self._plan.name, function.__module__ or "?",
             code.co_filename if code else "?", code.co_firstlineno if code else 0,
@@ -307,6 +318,8 @@ class TaskFunction:
 
         Raises RequirementsError if it can never have that.
         """
+        if self.options.service:
+            return Demand(units=0), None
         needs = self._needs
         if needs is None:
             return None, None
@@ -385,7 +398,8 @@ class TaskFunction:
                 demand = None
         record.demand = demand
         record.spread = self.options.spread
-        record.nested = self.options.nested or session.nesting
+        record.service = self.options.service
+        record.nested = (self.options.nested or session.nesting) and not record.service
         if demand is not None:
             record.returns = -1  # so that its tasks are written in the long form, which has room for an environment
         record.policy = policy
@@ -456,6 +470,8 @@ class TaskFunction:
 
     def _definition(self, body: BodyOfCall | None = None) -> tuple[Any, ...]:
         """How executors get at what is to be run (see `FunctionRecord`), by calls of that body if they differ."""
+        if self.options.service:
+            return ("value", encode(self.options.body, f"what @http of {self._plan.name} says").blob())
         code = self._code()
         wrappers = self.options.wrapping(None if body is None else body.body)
         if not wrappers:

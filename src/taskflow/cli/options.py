@@ -41,6 +41,9 @@ options:
                     debug and trace also show the runtime's frames in tracebacks
   --io-executors N  executors beside the others for tasks with @IO, which need no
                     computing unit (default: {io}, started when such a task is called)
+  --service NAME=URL
+                    where a service is that tasks with @http ask; for one of several URLs each
+                    request goes to, give the option several times
   --max-pending N   unfinished tasks at which the program waits before it submits more
                     (default: {pending})
   --wall-clock-limit SECONDS
@@ -101,6 +104,7 @@ _KNOWN: dict[str, str | None] = {
     "--no-progress": None,
     "--max-pending": "N",
     "--io-executors": "N",
+    "--service": "NAME=URL",
     "--wall-clock-limit": "SECONDS",
     "--pythonpath": "PATH",
     "--appdir": "DIR",
@@ -169,6 +173,7 @@ class Options:
     progress: bool | None = None
     max_pending: int = MAX_PENDING
     io_executors: int | None = None
+    services: dict[str, list[str]] = field(default_factory=dict)
     wall_clock: float = 0.0
     pythonpath: list[str] = field(default_factory=list)
     library_path: list[str] = field(default_factory=list)
@@ -326,6 +331,13 @@ def _store(options: Options, name: str, value: str) -> None:
             options.graph = None if value.lower() == "false" else ""
         else:
             options.graph = _writable_file(value)
+    elif name == "--service":
+        service, equals, url = value.partition("=")
+        if not service or not equals or not url.startswith(("http://", "https://")):
+            raise UsageError(
+                f"--service names a service and its URL, as in --service {service or 'name'}=http://host:8080"
+            )
+        options.services.setdefault(service, []).append(url)
     elif name == "--run-dir":
         options.run_dir = os.path.abspath(value)
     elif name == "--log-level":

@@ -136,7 +136,8 @@ class Launch:
             self.signals.release()  # nodes that do not answer may take long
         session = runtime.start(
             workers=options.workers, run_dir=run_dir, progress=options.progress,
-            max_pending=options.max_pending, io_executors=options.io_executors, check=options.check,
+            max_pending=options.max_pending, io_executors=options.io_executors, services=options.services,
+            check=options.check,
             nesting=options.nesting, cluster=self.machines, cluster_options=options.cluster,
             argv=self.program.argv, zygote=zygote, launched=True,
         )  # fmt: skip

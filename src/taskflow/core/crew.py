@@ -68,6 +68,12 @@ class Crew(Lending):
     def _serve_soon(self) -> None:
         self.kernel.serving[self.number] = self
 
+    def _queue(self, task: Task) -> None:
+        if task.function.service:
+            self.kernel.take_request(task)
+        else:
+            super()._queue(task)
+
     def _want(self) -> None:
         self.kernel.wanting[self.number] = self
 

@@ -159,6 +159,9 @@ class Dispatch(Moving):
         self.serve_soon()
 
     def _queue(self, task: Task) -> None:
+        if task.function.service:
+            self.give(task, self.kernel.home)
+            return
         key = (task.function.id, task.priority)
         kind = self.kinds.get(key)
         if kind is None:

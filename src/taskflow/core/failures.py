@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from taskflow.core.crew import Crew
     from taskflow.core.dispatch import Dispatch
+    from taskflow.core.services import Services
 
 MAX_DEATHS = 2  #: executors that may die of one task before it is reported
 MAX_LOSSES = 4  #: nodes that may be lost while they run a task before it is blamed
@@ -83,6 +84,7 @@ class Failing:
 
     crews: dict[int, Crew]
     dispatch: Dispatch | None
+    services: Services | None
     door: Crew | Dispatch
     home: Crew
 
@@ -261,6 +263,8 @@ class Failing:
             crew.forget_ended()
         if self.dispatch is not None:
             self.dispatch.forget_ended()
+        if self.services is not None:
+            self.services.forget_ended()
         for executor in list(self.executors.values()):
             executor.crew.settled(executor)
 
@@ -284,6 +288,8 @@ class Failing:
         tasks = [] if self.dispatch is None else self.dispatch.waiting()
         for crew in self.crews.values():
             tasks += crew.waiting()
+        if self.services is not None:
+            tasks += self.services.waiting()
         return tasks
 
     def _withdraw(self, task: Task, executor: Executor) -> None:
@@ -345,6 +351,8 @@ class Failing:
                 self.dispatch.clear()
             for crew in self.crews.values():
                 crew.clear()
+            if self.services is not None:
+                self.services.clear()
             for executor in self.executors.values():
                 tasks += [*executor.inflight.values(), *executor.followers]
                 executor.inflight.clear()

@@ -3,6 +3,7 @@
 Events:    submit · completed · failed · skipped · cancel_group · cancel_all · dropped · published · unpublishable ·
            given_back · executor_joined · executor_lost · released · need · stalled
 Commands:  ``dirty``: executors that have something in ``outbox``, ``movable``, ``publish``;
+           ``services.outgoing``: the same for services;
            ``recalls``: (executor, n) give back up to n tasks that have not begun;
            ``unlink``: files whose deletion was declared by a task that has ended;
            ``cancels``: (executor, task id): what it runs, or has queued, is not wanted any more;
@@ -42,6 +43,7 @@ from taskflow.core.graph import (
 )
 from taskflow.core.lineage import evict, is_lost, retain
 from taskflow.core.placement import ALONE_S, FOLLOW_LIMIT, booked_cost
+from taskflow.core.services import Services
 from taskflow.model.policies import OnFailure
 
 if TYPE_CHECKING:
@@ -61,11 +63,12 @@ class Master(Failing):
 
     def __init__(self) -> None:
         super().__init__()
-        self.serving: dict[int, Crew | Dispatch] = {}
+        self.serving: dict[int, Crew | Dispatch | Services] = {}
         self.wanting: dict[int, Crew] = {}
         self.home = Crew(self)
         self.crews = {0: self.home}
         self.dispatch: Dispatch | None = None
+        self.services: Services | None = None
         self.door: Crew | Dispatch = self.home  # whoever takes plain tasks
         self._experience: dict[Node | None, Experience] = {}
         self.freed_by: Crew | None = None  # where the task has run whose end is being entered
@@ -100,6 +103,22 @@ class Master(Failing):
         self.dispatch = self.door = Dispatch(self, scheduler)
         for task in tasks:
             self.dispatch.take(task)
+
+    # ------------------------------------------------------------------ services
+
+    def open_service(self, name: str, executor_id: int, *, limit: int | None, capacity: int) -> Executor:
+        """There is a service of that name, and tasks that are requests to it may come.
+
+        ``limit``: of requests at a time; ``capacity``: that of all services, said by the first one.
+        """
+        if self.services is None:
+            self.services = Services(self, capacity)
+        return self.services.open(name, executor_id, limit)
+
+    def take_request(self, task: Task) -> None:
+        """The task is a request to a service, and ready."""
+        assert self.services is not None
+        self.services.take(task)
 
     # ------------------------------------------------------------------ submission
 
@@ -513,6 +532,8 @@ class Master(Failing):
 
     def settled(self, executor: Executor) -> None:
         """A batch of reports from the executor has been entered: give it more work."""
+        if executor.service and self.services is not None:
+            self.services.serve_soon()
         executor.crew.settled(executor)
 
     def given_back(self, executor: Executor, task_ids: Iterable[int]) -> None:

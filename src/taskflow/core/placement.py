@@ -42,12 +42,13 @@ class Executor:
     whose data live here. ``drops``, ``movable``, ``publish``: keys of held results that it may forget, that their only
     reader may consume, and that others need. ``apart``: it is not of the team, and gets no tasks but those of its
     ``claim`` (see `core.claims`); ``io``: it is for tasks that need no computing unit;
-    ``resting`` and ``lent``: see `core.lending`. ``slot``: its place among the executors of its node.
+    ``resting`` and ``lent``: see `core.lending`. ``slot``: its place among the executors of its node. ``service``: the
+    name of what it stands for, if it is no process (see `core.services`).
     """
 
     __slots__ = (
         "alive", "apart", "claim", "crew", "drops", "followers", "id", "inflight", "io", "lent", "load", "local",
-        "movable", "outbox", "publish", "recalling", "resting", "slot",
+        "movable", "outbox", "publish", "recalling", "resting", "service", "slot",
     )  # fmt: skip
 
     def __init__(self, id: int, crew: Crew, *, io: bool = False) -> None:
@@ -69,6 +70,7 @@ class Executor:
         self.resting = False
         self.lent = False
         self.slot = 0
+        self.service = ""
 
     def __repr__(self) -> str:
         state = "alive" if self.alive else "dead"

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from taskflow.data.replicas import Ledger
     from taskflow.data.store import Descriptor
     from taskflow.drivers.nesting import Nest, Nests
+    from taskflow.model.cluster import HttpService
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.requirements import Node
     from taskflow.observe.journal import Journal
@@ -221,9 +222,11 @@ AnyLatch = Latch | QuietLatch | BelowLatch | ReadersLatch | RoomLatch
 
 
 def _place(executor: Executor) -> str:
-    """Which node the executor is on, for messages of runs on several."""
+    """Where the task has run, for messages; with the node in runs on several."""
+    if executor.service:
+        return f"by a request to the service {executor.service}"
     name = executor.crew.name
-    return f" of node {name}" if name and executor.crew.number else ""
+    return f"on executor {executor.id}" + (f" of node {name}" if name and executor.crew.number else "")
 
 
 def _joined(output: list[tuple[int, str]]) -> list[tuple[int, str]]:
@@ -308,6 +311,13 @@ class Engine:
 
     def start_executor(self, *, io: bool = False, node: int = 0) -> None:
         """Start one executor of the node. Called with the lock held."""
+        raise NotImplementedError
+
+    def open_service(self, name: str, places: Sequence[HttpService], capacity: int) -> None:
+        """See to it that tasks can be requests to a service; it is the same wherever it is. Called with the lock held.
+
+        ``capacity``: requests at a time, to all services together.
+        """
         raise NotImplementedError
 
     def start_wanted(self) -> None:
@@ -747,8 +757,7 @@ class Engine:
             error = PicklableStandIn(repr(error))
         function = task.function
         error.__cause__ = RemoteTraceback(
-            f'\n"""\nin task {task.id} {function.name}, called at {task.location}, '
-            f'on executor {executor.id}{_place(executor)}:\n{text}"""'
+            f'\n"""\nin task {task.id} {function.name}, called at {task.location}, {_place(executor)}:\n{text}"""'
         )
         attempt = task.attempt
         if of_a_child:

@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from taskflow.core.placement import Executor
     from taskflow.core.spanning import Span
     from taskflow.drivers.remote import Machines, Nodes, RemoteLink, RemoteNode
+    from taskflow.drivers.services import ServiceThread
     from taskflow.drivers.spans import Spans
     from taskflow.drivers.transfers import Carrier
+    from taskflow.model.cluster import HttpService
     from taskflow.model.functions import FunctionRecord
     from taskflow.model.parameters import Direction
     from taskflow.observe.journal import Journal
@@ -132,6 +134,7 @@ class LiveEngine(Engine):
         self.nodes: Nodes | None = None
         self.carrier: Carrier | None = None
         self.spans: Spans | None = None
+        self.services: ServiceThread | None = None
         if machines is not None:
             self._prepare_nodes(machines)
         self.keeper = threading.Thread(target=self._keep, name="taskflow-keeper", daemon=True)
@@ -154,6 +157,16 @@ class LiveEngine(Engine):
         self.by_file[handle.control.fileno()] = (link, "control")
         self.poller.register(link.data, select.EPOLLIN)
         self.poller.register(handle.control, select.EPOLLIN)
+
+    def open_service(self, name: str, places: Sequence[HttpService], capacity: int) -> None:
+        """See `Engine.open_service`. One thread makes the requests to all services."""
+        from taskflow.drivers.services import ServiceThread
+
+        if self.services is None:
+            self.services = ServiceThread(self, capacity)
+        number = self._next_number
+        self._next_number += 1
+        self.services.open(name, number, places)
 
     def leave_to_parent(self) -> None:
         """Close this process's copies of all connections."""
@@ -333,6 +346,8 @@ class LiveEngine(Engine):
                 if queued == len(executor.inflight) or queued >= SEND_AHEAD or executor.publish or executor.movable:
                     del dirty[number]
                     self._send(self.links[number])
+        if self.services is not None:
+            self.services.start_all()
 
     def _why_closed(self) -> str:
         if isinstance(self.crash, NodeLostError):
@@ -366,6 +381,8 @@ class LiveEngine(Engine):
             self.end_spans()
         if self.carrier is not None:
             self.carrier.go()
+        if self.services is not None:
+            self.services.start_all()
 
     def hosts_of(self, numbers: Sequence[int]) -> list[str]:
         """See `Engine.hosts_of`."""
@@ -389,7 +406,9 @@ class LiveEngine(Engine):
         cancels = self.kernel.cancels
         for executor, task_id in cancels:
             link = self.links.get(executor.id)
-            if link is not None:
+            if executor.service and self.services is not None:
+                self.services.cancel(executor, task_id)
+            elif link is not None:
                 link.ask(C_CANCEL + struct.pack("<I", task_id))
                 if link.node is None:
                     self.overdue.cancelled(task_id)
@@ -705,6 +724,7 @@ class LiveEngine(Engine):
             or self.actions
             or self.dying
             or self.overdue.watching
+            or (self.services is not None and self.services.busy)
         ):
             return None
         if len(busy.executor.inflight) > 1 or busy.executor.recalling:
@@ -744,6 +764,8 @@ class LiveEngine(Engine):
                 self.notify()
 
     def _busy_elsewhere(self, link: LiveLink) -> bool:
+        if self.services is not None and self.services.busy:
+            return True
         return any(other is not link and other.executor.inflight for other in self.links.values())
 
     # ------------------------------------------------------------------ executors that end
@@ -902,6 +924,8 @@ class LiveEngine(Engine):
             os.eventfd_write(self.wake_file, 1)
         if threading.current_thread() is not self.keeper:
             self.keeper.join(5)
+        if self.services is not None:
+            self.services.close()
         if not cancel:
             self._take_leave()
         for link in self._local_links():

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 1000  #: executors whose tasks wait for their children
 _QUICK = frozenset({"file_state"})  #: operations of the session that take no time and no lock
-_OF_ALL = frozenset({"demand_of"})  #: operations that are not on behalf of one task
+_OF_ALL = frozenset({"demand_of", "open_service"})  #: operations that are not on behalf of one task
 _OF_FILES = frozenset({"bring_back_path", "free_name", "wait_readers"})  #: operations on files of the body's machine
 
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from taskflow.core.graph import Datum, Task
     from taskflow.core.placement import Executor
     from taskflow.drivers.engine import AnyLatch
+    from taskflow.drivers.simulated_services import SimulatedServices
+    from taskflow.model.cluster import HttpService
     from taskflow.model.parameters import Direction
     from taskflow.observe.journal import Journal
 
@@ -228,6 +230,7 @@ class SimulatedEngine(Engine):
         self._barren = 0
         self._next_number = 0
         self.cluster: Cluster | None = None
+        self.services: SimulatedServices | None = None
         if self.faults.nodes:
             self.keep_books(Ledger(segments))
             self.kernel.scatter(scheduler_named(self.faults.scheduler))
@@ -264,6 +267,8 @@ class SimulatedEngine(Engine):
                     link = self.links.get(number)
                     if link is not None:
                         self._send(link)
+            if self.services is not None:
+                self.services.start_all()
             if kernel.cancelled:
                 self.record_cancelled()
             self._check()
@@ -317,11 +322,15 @@ class SimulatedEngine(Engine):
         kernel.recalls.clear()
         for executor, task_id in kernel.cancels:
             link = self.links.get(executor.id)
-            if link is not None:
+            if executor.service and self.services is not None:
+                self.services.cancel(executor, task_id)
+            elif link is not None:
                 self.at(self.now + self.delay(link.place), self._cancel, link, task_id)
         kernel.cancels.clear()
         if kernel.spans_over:
             self.end_spans()
+        if self.services is not None:
+            self.services.start_all()
         if self.cluster is not None:
             self.cluster.send_all()
 
@@ -337,6 +346,8 @@ class SimulatedEngine(Engine):
             for line in link.interpreter.journal_lines:
                 self.journal.write_raw(line)
         self._events.clear()
+        if self.services is not None:
+            self.services.close()
         links = list(self.links.values())
         self.links.clear()
         for strand in (*self._asides, *[link.strand for link in links if link.strand is not None]):
@@ -558,6 +569,16 @@ class SimulatedEngine(Engine):
             place.links.append(link)
             if place.dead:
                 link.dead = link.cut = True  # nobody knows yet
+
+    def open_service(self, name: str, places: Sequence[HttpService], capacity: int) -> None:
+        """See `Engine.open_service`."""
+        from taskflow.drivers.simulated_services import SimulatedServices
+
+        if self.services is None:
+            self.services = SimulatedServices(self, capacity)
+        number = self._next_number
+        self._next_number += 1
+        self.services.open(name, number, places)
 
     def chance(self, probability: float) -> bool:
         """Whether something of this probability happens."""

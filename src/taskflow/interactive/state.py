@@ -161,7 +161,10 @@ def _tasks_status() -> Table:
 def _counts(session: Session) -> dict[str, int]:
     kernel = session.engine.kernel
     with session.engine.lock:
-        running = sum(1 for executor in kernel.executors.values() if executor.inflight)
+        running = sum([
+            len(executor.inflight) if executor.service else bool(executor.inflight)
+            for executor in kernel.executors.values()
+        ])  # fmt: skip
         ended = kernel.submitted - kernel.unfinished
         return {
             "submitted": kernel.submitted, "waiting": kernel.unfinished - running, "running": running,
@@ -194,6 +197,8 @@ def _resources_status() -> Table:
     with engine.lock:
         executors = []
         for executor in engine.kernel.executors.values():
+            if executor.service:
+                continue
             inflight = [task.function.name for task in executor.inflight.values()]
             executors.append((executor.id, inflight[0] if inflight else "-", max(len(inflight) - 1, 0)))
         processes = {number: _process_of(link) for number, link in getattr(engine, "links", {}).items()}

@@ -125,6 +125,22 @@ class ProgramError(TaskflowError):
     """A program that a task runs could not be started, or ended with an exit value that counts as a failure."""
 
 
+class ServiceError(TaskflowError):
+    """A request to a service failed: no answer could be had, or it was not one of success, or not what was declared.
+
+    ``status`` is the number that the service has answered with; 0: there was no answer.
+    """
+
+    status = 0
+
+    @classmethod
+    def answered(cls, status: int, message: str) -> ServiceError:
+        """The service has answered with that status."""
+        error = cls(message)
+        error.status = status
+        return error
+
+
 class UnavailableError(TaskflowError, NotImplementedError):
     """Something that programs may ask for is not available in this version."""
 

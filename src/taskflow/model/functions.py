@@ -51,12 +51,14 @@ class FunctionRecord:
     nodes will do, None for any. ``implementations``: other records of which one is run instead, chosen when it is about
     to start. ``spread``: "replicated" (each task runs on every node), "distributed" (the nodes take turns) or nothing.
     ``nested``: its calls of task functions submit tasks. ``calls``: it has called some.
+    ``service``: its tasks are requests to the service of that name, or nothing; the definition leads to what is called
+    in place of a function then (see `drivers.services`).
     """
 
     __slots__ = (
         "attempts", "busy_s", "calls", "defaults", "definition", "demand", "file", "id", "implementations", "line",
         "mean_s", "module", "name", "nested", "parameters", "policy", "requirements", "returns", "returns_held",
-        "self_name", "spread", "time_out",
+        "self_name", "service", "spread", "time_out",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +85,7 @@ class FunctionRecord:
         self.implementations: tuple[FunctionRecord, ...] = ()
         self.nested = False
         self.spread = ""
+        self.service = ""
         self.calls = False
 
     @property

@@ -12,7 +12,7 @@ kind:
     done       a batch one executor finished: x, ids, starts, ends
     failed     one attempt failed: t, id, x, attempt, final, error
     cancelled  t, ids, why
-    executor   t, x, pid, state (started, died, stopped), why
+    executor   t, x, pid, state (started, died, stopped), why; with service (its name) it is that and no process
     node       another machine: t, node (number of this life of it), name, state (joined, left, lost, failed), why
     refused    a connection that did not prove to be of the run was turned away: t, from, why
     sync       the main program waited: t, what, tasks (left out by a barrier: everything so far)

@@ -67,7 +67,7 @@ class NodeTally:
             if not record["final"]:
                 self._of_executor(record["x"]).retried += 1
         elif kind == "executor":
-            if record["state"] == "started":
+            if record["state"] == "started" and "service" not in record:
                 number = self._node_of[record["x"]] = record.get("node", 0)
                 self._of(number).executors.add(record["x"])
         elif kind == "node":

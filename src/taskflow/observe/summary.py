@@ -124,6 +124,7 @@ class _Tally:
     lives: dict[int, _Life] = field(default_factory=dict)
     deaths: list[str] = field(default_factory=list)
     nodes: NodeTally = field(default_factory=NodeTally)
+    services: set[int] = field(default_factory=set)  # what looks like an executor and is none
 
     def feed(self, record: dict[str, Any]) -> None:
         self.functions.feed(record)
@@ -164,6 +165,8 @@ class _Tally:
     def _executor(self, record: dict[str, Any]) -> None:
         life = self.lives.setdefault(record["x"], _Life())
         if record["state"] == "started":
+            if "service" in record:
+                self.services.add(record["x"])
             life.since = record["t"]
             return
         life.end(record["t"])
@@ -186,7 +189,7 @@ class _Tally:
             elapsed=self.latest / _SECOND,
             exit=self.exit,
             functions=tuple(sorted(functions, key=lambda function: -function.total)),
-            executors=tuple(life.times(x) for x, life in sorted(self.lives.items())),
+            executors=tuple(life.times(x) for x, life in sorted(self.lives.items()) if x not in self.services),
             deaths=tuple(self.deaths),
             nodes=tuple(self.nodes.times()),
         )
