@@ -3,16 +3,22 @@
 The workflows, in folders of their own, need the runtime; they find their answers right, too.
 """
 
+import os
 import re
+import struct
 import subprocess
 import sys
 import sysconfig
+import zlib
 from pathlib import Path
 
 import pytest
 from lxml import etree
 
 from taskflow.observe.summary import summarise
+from tests.mpis import mpi_folder, mpich
+
+__all__ = ["mpi_folder", "mpich"]
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 RUNTASK = str(Path(sysconfig.get_path("scripts")) / "runtask")
@@ -34,7 +40,7 @@ def run(command, folder):
     return finished.stdout
 
 
-WORKFLOWS = {"genome_association"}
+WORKFLOWS = {"genome_association", "molecular_dynamics", "weather"}
 
 
 def test_every_example_is_tested():
@@ -87,10 +93,13 @@ def test_word_count_says_that_a_folder_has_no_texts(tmp_path):
     assert f"There is no *.txt file in {tmp_path}" in finished.stderr
 
 
-def run_workflow(name, folder, *arguments, options=()):
-    """What a workflow prints, and what is said of its run."""
-    command = [RUNTASK, "--workers", "2", "--summary", *options, str(EXAMPLES / name / "workflow.py"), *arguments]
-    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=55, check=False)
+def run_workflow(name, folder, *arguments, mpi=None):
+    """What a workflow prints, and what is said of its run. ``mpi``: the one that is found first."""
+    command = [RUNTASK, "--workers", "2", "--summary", str(EXAMPLES / name / "workflow.py"), *arguments]
+    path = os.pathsep.join([*([os.path.dirname(mpi.runner)] if mpi else []), os.environ["PATH"]])
+    finished = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=55, check=False
+    )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "Checked: " in finished.stdout
     return finished.stdout, finished.stderr
@@ -108,3 +117,46 @@ def test_genome_association_finds_what_changes_the_trait_though_files_are_damage
     variants = int(re.match(r"\d+", shown).group())
     circles = etree.parse(tmp_path / "manhattan.svg").findall("{http://www.w3.org/2000/svg}circle")
     assert len(circles) == variants
+
+
+def test_weather_thins_its_ensemble_out_and_draws_each_day(tmp_path, mpich):
+    shown, told = run_workflow("weather", tmp_path, "--members", "3", mpi=mpich)
+    days = re.findall(r"hour +(\d+): (\d) members, .*\(second\), (\d) go on", shown)
+    assert [int(hour) for hour, *_ in days] == [24, 48, 72, 96, 120]
+    assert days[0][1] == "3"
+    assert days[-1][1] == "1"
+    runs = int(re.search(r"simulate +(\d+)", told).group(1))
+    assert runs == sum(int(members) for _, members, _ in days)
+    images = [(tmp_path / "dust" / f"dust-{hour:03d}.png").read_bytes() for hour in range(24, 121, 24)]
+    assert len({pixels(image) for image in images}) == 5
+    animation = dict(chunks_of((tmp_path / "dust" / "dust.png").read_bytes()))
+    assert struct.unpack(">II", animation[b"acTL"]) == (5, 0)
+    assert zlib.decompress(animation[b"fdAT"][4:]) == pixels(images[-1])
+
+
+def chunks_of(image):
+    """The parts of a PNG file, each of which has the right sum."""
+    place = 8
+    while place < len(image):
+        (length,) = struct.unpack_from(">I", image, place)
+        kind, content = image[place + 4 : place + 8], image[place + 8 : place + 8 + length]
+        assert struct.unpack_from(">I", image, place + 8 + length) == (zlib.crc32(kind + content),)
+        yield kind, content
+        place += length + 12
+
+
+def pixels(image):
+    """The pixels of a PNG file, of which there are 560 x 400."""
+    parts = dict(chunks_of(image))
+    assert struct.unpack(">II", parts[b"IHDR"][:8]) == (560, 400)
+    return zlib.decompress(parts[b"IDAT"])
+
+
+def test_molecular_dynamics_ignores_retries_and_gives_up_variants(tmp_path, mpich):
+    shown, told = run_workflow("molecular_dynamics", tmp_path, "--steps", "800", mpi=mpich)
+    contacts = {name: float(share) for name, share in re.findall(r"^(\S+) +(\d+\.\d)% ±", shown, re.MULTILINE)}
+    assert len(contacts) == 7
+    assert contacts["core"] < contacts["wild-type"] < contacts["Q2C-E64C"]
+    assert re.search(r"^Q2C-E64C .* 0\.005$", shown, re.MULTILINE)
+    assert "L15-clash    given up: it has blown up even with a time step of 0.0025" in shown
+    assert "4 failures ignored" in told

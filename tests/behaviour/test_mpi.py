@@ -96,16 +96,16 @@ def test_s17_several_programs_share_one_world(engine, any_mpi, tmp_path):  # noq
         "print(sys.argv[1], world.rank, 'of', world.size, flush=True)"
     )
     programs = [
-        {"binary": any_mpi.program, "args": "{{first}} 0"},
+        {"binary": "{{program}}", "args": "{{first}} 0"},
         {"binary": sys.executable, "args": [str(script), "{{second}}"], "processes": 1},
     ]
 
     @mpmd_mpi(runner=any_mpi.runner, programs=programs, processes_per_node=2)
-    @task(returns=1, output=FILE_OUT_STDOUT)
-    def coupled(first, second, output):
+    @task(returns=1, program=FILE_IN, output=FILE_OUT_STDOUT)
+    def coupled(program, first, second, output):
         pass
 
-    assert compss_wait_on(coupled("ocean", "air of day", str(tmp_path / "out"))) == 0
+    assert compss_wait_on(coupled(any_mpi.program, "ocean", "air of day", str(tmp_path / "out"))) == 0
     compss_wait_on_file(str(tmp_path / "out"))
     said = re.findall(r"ocean \d of \d|air of day \d of \d", (tmp_path / "out").read_text())
     assert sorted(said) == ["air of day 1 of 2", "ocean 0 of 2"]

@@ -108,6 +108,7 @@ def mpmd_mpi(*args: Any, **arguments: Any) -> Callable[[F], F]:
         size = Size.of("mpmd_mpi", task, {**known, "processes": [program.get("processes", 1) for program in programs]})
         for number, program in enumerate(programs, 1):
             check_template(program.get("args"), task, f"{size.where}, program {number}")
+            check_template(os.fspath(program["binary"]), task, f"{size.where}, program {number}", "binary")
         body = runner.MPMDProgram(
             binary="", **described(task, "mpmd_mpi", known),
             parts=tuple([runner.Part(os.fspath(item["binary"]), 1, item.get("args") or "") for item in programs]),

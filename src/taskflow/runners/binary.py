@@ -108,9 +108,9 @@ class Program:
         """The program and its arguments."""
         return [self.program(self.binary, folder, texts), *self.arguments(texts, folder)]
 
-    def program(self, template: str, folder: str, texts: Mapping[str, Sequence[str]] | None = None) -> str:
+    def program(self, template: str, folder: str, texts: Mapping[str, Sequence[str]]) -> str:
         """The path of a program; within a container, where its name is looked up there, only that of one of ours."""
-        name = text(template, texts or {})
+        name = text(template, texts)
         return name if self.container is not None and os.sep not in name else located(name, folder)
 
     def arguments(self, texts: dict[str, list[str]], folder: str) -> list[str]:

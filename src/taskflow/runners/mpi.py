@@ -442,5 +442,7 @@ class MPMDProgram(MPIProgram):
             programs = []
             for part in self.parts:
                 one = dataclasses.replace(self, args=part.args, parts=())
-                programs.append((part.processes, [self.program(part.binary, folder), *one.arguments(texts, folder)]))
+                programs.append(
+                    (part.processes, [self.program(part.binary, folder, texts), *one.arguments(texts, folder)])
+                )
             return self.execute_all(programs, texts, folder, streams)
