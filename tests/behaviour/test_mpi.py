@@ -304,24 +304,12 @@ def test_a_value_that_cannot_travel_names_its_rank(engine, mpich):  # noqa: ARG0
 
 
 @pytest.mark.engines("local")
-@pytest.mark.parametrize(
-    ("layout", "values", "expected"),
-    [
-        ({"block_count": 4}, [1, 2, 3, 4], [1, 2, 3, 4]),
-        ({"block_count": 4, "block_length": 2, "stride": 1}, [1, 2, 3, 4, 5], [[1, 2], [2, 3], [3, 4], [4, 5]]),
-        ({"block_count": 8}, [*range(8)], [[0, 4], [1, 5], [2, 6], [3, 7]]),
-        ({"block_count": 4, "block_length": 2, "stride": 2}, [*range(8)], [[0, 1], [2, 3], [4, 5], [6, 7]]),
-        ({"block_count": 2}, ["a", "b"], ["a", "b", [], []]),
-        ({"block_count": -1, "block_length": 1, "stride": 2}, [*range(8)], [0, 2, 4, 6]),
-    ],
-)
-def test_s17_a_layout_gives_each_rank_its_blocks(engine, mpich, layout, values, expected):  # noqa: ARG001
+def test_s17_a_layout_gives_each_rank_its_blocks(engine, any_mpi):  # noqa: ARG001
     made = ranks(
-        mpich, lambda items: items, {"items": COLLECTION_IN, "returns": 4}, processes=4, processes_per_node=2,
-        items_layout=layout,
+        any_mpi, lambda items, others: [items, others], {"items": COLLECTION_IN, "others": COLLECTION_IN},
+        items_layout={"block_count": 2, "block_length": 2, "stride": 2}, others_layout={"block_count": 1},
     )  # fmt: skip
-    runtime.session._told_of_one_node = True
-    assert [compss_wait_on(future) for future in made(values)] == expected
+    assert compss_wait_on(made([*range(5)], others=["x"])) == [[[0, 1], "x"], [[2, 3], []]]
 
 
 @pytest.mark.engines("local")

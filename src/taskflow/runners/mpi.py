@@ -144,6 +144,11 @@ class Launcher:
         """The program by which the other nodes are reached; None if there are none, or by what the launcher has."""
         return launcher_of_task() if len(self.hosts) > 1 else None
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there are more threads than cores: ranks that wait had better leave those to others."""
+        return self.world.threads * max(count for _, count in self.hosts) > _cores()
+
     def find_libraries(self) -> None:
         """Have programs find the libraries of the MPI that starts them, if they are not among those of the system."""
         prefix = self.runner.prefix
@@ -178,7 +183,7 @@ class OpenMPI(Launcher):
         """Open MPI 5 starts processes by PRRTE, which has settings of its own."""
         host_file = self.write("hosts", [f"{host} slots={count}" for host, count in self.hosts])
         settings = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-        if self.world.threads * max(count for _, count in self.hosts) > _cores():
+        if self.crowded:
             settings["OMPI_MCA_mpi_yield_when_idle"] = "1"
         agent = self.agent
         if self.runner.version[:1] < (5,):
@@ -223,6 +228,8 @@ class MPICH(Launcher):
         hydra, launcher = self.prefixes
         settings = {f"{hydra}HOST_FILE": self.write("hosts", [f"{host}:{count}" for host, count in self.hosts])}
         agent = self.agent
+        if self.crowded:
+            settings["MPIR_CVAR_POLLS_BEFORE_YIELD"] = "1"
         if len(self.hosts) == 1:
             settings[launcher] = "fork"
         elif agent:
