@@ -15,6 +15,7 @@ from taskflow._version import __version__
 if TYPE_CHECKING:
     from taskflow import check as check
     from taskflow.api.binary import binary
+    from taskflow.api.compss import compss
     from taskflow.api.constraint import IO, constraint
     from taskflow.api.functions import (
         compss_barrier,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from taskflow.api.groups import TaskGroup, compss_barrier_group, compss_cancel_group
     from taskflow.api.http import http
     from taskflow.api.implement import implement
+    from taskflow.api.launchers import decaf, julia, ompss
     from taskflow.api.local import local
     from taskflow.api.mpi import mpi, mpmd_mpi
     from taskflow.api.multinode import multinode
@@ -149,6 +151,7 @@ if TYPE_CHECKING:
 # The names are imported when they are first used: `runtask` starts the executors before it imports the rest.
 _HOMES = {
     "taskflow.api.binary": ("binary",),
+    "taskflow.api.compss": ("compss",),
     "taskflow.api.constraint": ("IO", "constraint"),
     "taskflow.api.implement": ("implement",),
     "taskflow.api.mpi": ("mpi", "mpmd_mpi"),
@@ -178,6 +181,7 @@ _HOMES = {
     ),
     "taskflow.api.http": ("http",),
     "taskflow.api.on_failure": ("on_failure",),
+    "taskflow.api.launchers": ("decaf", "julia", "ompss"),
     "taskflow.api.local": ("local",),
     "taskflow.api.programs": ("epilog", "prolog"),
     "taskflow.api.reduction": ("reduction",),
@@ -345,6 +349,7 @@ __all__ = [
     "__version__",
     "as_completed",
     "binary",
+    "compss",
     "compss_barrier",
     "compss_barrier_group",
     "compss_cancel_group",
@@ -359,16 +364,19 @@ __all__ = [
     "compss_wait_on_file",
     "constraint",
     "data_transformation",
+    "decaf",
     "dt",
     "dto",
     "epilog",
     "future_of",
     "http",
     "implement",
+    "julia",
     "local",
     "mpi",
     "mpmd_mpi",
     "multinode",
+    "ompss",
     "on_failure",
     "prolog",
     "put",

@@ -239,13 +239,14 @@ class Session:
     @functools.cached_property
     def node(self) -> Node:
         """What this machine offers to tasks."""
-        from taskflow.cluster.machine import describe_node, device_numbers
+        from taskflow.cluster.machine import describe_node, device_numbers, programs_here
 
         said = self.cluster.home if self.cluster is not None else None
         node = said or describe_node(self.workers, str(self.run_dir))
+        node = dataclasses.replace(node, programs=frozenset(programs_here()))
         with self.engine.lock:
             home = self.engine.kernel.home
-            home.node = said
+            home.node = node if said else None
             home.offer(node.amounts, device_numbers(node))
         return node
 
@@ -277,13 +278,13 @@ class Session:
         fitting = [node for (node, _), (_, problems) in zip(nodes, found, strict=True) if not problems]
         if any(demand_on(requirements, node) != demand._replace(hosts=1) for node in fitting):
             demand = demand._replace(varies=True)
-        if demand.varies or len(fitting) < len(nodes):
+        if demand.varies or requirements.programs or len(fitting) < len(nodes):
             demand = demand._replace(nodes=requirements)
         return None if demand == Demand() else demand
 
     def _why_never(self, name: str, hosts: int, found: list[tuple[str, list[Mismatch]]]) -> str:
         """Why a task could never run, given what keeps it from running on each node."""
-        from taskflow.model.requirements import lacking_nodes, table
+        from taskflow.model.requirements import PROGRAM, lacking_nodes, table
 
         where = "this machine does not have" if self.cluster is None else "no node has"
         remedy = "lower its @constraint"
@@ -291,7 +292,10 @@ class Session:
             where = f"fewer than {hosts} nodes have"
             remedy += ", or the number of its nodes"
             found = [*lacking_nodes(hosts, found), *found]
-        if self.cluster is None:
+        missing = {each.requested for _, problems in found for each in problems if each.constraint == PROGRAM}
+        if missing:
+            remedy = f"install {' and '.join(sorted(missing))} there, or name the path of another program"
+        elif self.cluster is None:
             remedy += "; more workers (--workers) are more computing units"
         elif self.cluster.source == "--nodes":
             remedy += "; a file (--resources) can say more of nodes than --nodes does"

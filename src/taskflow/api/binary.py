@@ -109,10 +109,10 @@ def check_template(
             raise ArgumentError(f"{where}: {argument} mentions {{{{{name}}}}}, but the task has no parameter {name!r}")
 
 
-def check_fail_flag(value: Any, where: str) -> None:
-    """Raise ArgumentError if it is no value of ``fail_by_exit_value``; variables are looked at when the task runs."""
+def check_fail_flag(value: Any, where: str, name: str = "fail_by_exit_value") -> None:
+    """Raise ArgumentError if it says neither yes nor no; variables are looked at when the task runs."""
     if not (isinstance(value, str) and "$" in value):
-        truth(value, where)
+        truth(value, where, name)
 
 
 def _check_streams(task: TaskFunction, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ class Needs:
             if name in DYNAMIC and isinstance(value, str) and _is_expression(value)
         }
         self._hosts = task.options.hosts
+        self._programs = task.options.programs
         self._where_hosts = f"the number of nodes of task {task.plan.name}"
         self._hosts_expression: Expression | None = None
         if isinstance(self._hosts, str) and _is_expression(self._hosts):
@@ -78,7 +80,8 @@ class Needs:
             constraints = dict(constraints)
             for name, expression in self._expressions.items():
                 constraints[name] = self._value_of(expression, arguments)
-        return resolve(constraints, os.environ, self.where, io=self.io)
+        requirements = resolve(constraints, os.environ, self.where, io=self.io)
+        return dataclasses.replace(requirements, programs=self._programs) if self._programs else requirements
 
     def warn_of_unset(self, told: set[str]) -> None:
         """Warn of environment variables that the constraints name and nobody has set, but for those in ``told``."""

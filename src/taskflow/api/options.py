@@ -87,6 +87,7 @@ class TaskOptions:
     ``constraints``: the keywords of `@constraint`, as they were given. ``io``: needs no computing unit.
     ``hosts``: nodes that it has at once, the constraints being those of each: a number, or a text that says it at each
     call (see `api.needs`).
+    ``programs``: those that start what it runs, which its nodes must have (see `model.requirements.PROGRAMS`).
     ``implements``: name of the task that it is another implementation of.
     ``nested``: its calls of task functions submit tasks. ``spread``: see `FunctionRecord`.
     ``body``: what is run in place of the function's body. ``container``: what that, or the function, is run in.
@@ -100,6 +101,7 @@ class TaskOptions:
     constraints: dict[str, Any] = dataclasses.field(default_factory=dict)
     io: bool = False
     hosts: int | str = 1
+    programs: frozenset[str] = frozenset()
     implements: str = ""
     nested: bool = False
     spread: str = ""

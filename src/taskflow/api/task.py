@@ -277,7 +277,7 @@ class TaskFunction:
         count = returns.count if returns.count in (0, 1) and not returns.same else -1
         options = self.options
         varying = hasattr(options.body, "of_call")
-        needy = options.constraints or options.io or options.hosts != 1 or varying
+        needy = options.constraints or options.io or options.hosts != 1 or varying or options.programs
         if needy or runtime.implementations:
             from taskflow.api.needs import Needs, family_of
 

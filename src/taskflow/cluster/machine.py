@@ -58,6 +58,15 @@ def describe_node(cores: int, folder: str) -> Node:
     )  # fmt: skip
 
 
+def programs_here() -> list[str]:
+    """Which of the programs that start others are on this machine."""
+    import shutil
+
+    from taskflow.model.requirements import PROGRAMS
+
+    return [name for name in PROGRAMS if shutil.which(name)]
+
+
 def usable_memory(root: str = "/sys/fs/cgroup") -> int:
     """Bytes of memory of the machine, or fewer if the control group allows fewer."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -16,6 +16,7 @@ over from the keeper and blocks in ``recv`` itself: that saves a thread switch, 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import select
 import signal
@@ -246,6 +247,7 @@ class LiveEngine(Engine):
         offer = node.place.setup.node
         if not offer.is_unit_count_known:
             offer = offer.with_units(node.facts["cores"])
+        offer = dataclasses.replace(offer, programs=frozenset(node.facts["programs"]))
         crew = self.kernel.node_joined(node.number, offer, size=offer.executors)
         crew.is_far(node.rtt_s)
         if offer.executors == len(node.facts["cpus"]):  # all of them are ours, so ours do not crowd a few

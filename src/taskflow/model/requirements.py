@@ -44,6 +44,11 @@ KINDS = {
     "is_local": "flag",
 }
 
+#: Programs that start others: of these, every node is asked which it has.
+PROGRAMS = ("julia", "mpirun", "mpiexec", "srun", "runcompss")
+
+PROGRAM = "installed program"  #: what a `Mismatch` calls them
+
 #: Constraints whose text may name an argument or a global, or be an expression over them.
 DYNAMIC = ("computing_units", "memory_size", "storage_size")
 
@@ -102,6 +107,7 @@ class Requirements:
     host_queues: frozenset[str] = frozenset()
     wall_clock_limit: int = 0
     is_local: bool = False
+    programs: frozenset[str] = frozenset()  #: of `PROGRAMS`, those that it starts
 
     @property
     def units(self) -> int:
@@ -148,7 +154,7 @@ class Node:
 
     A processor with 0 units: nobody has said how many there are; it is asked when the node starts.
     ``limit_of_tasks``: how many tasks may run at a time, None for as many as fit. ``disks``: (name of a shared disk,
-    where it is mounted on this node).
+    where it is mounted on this node). ``programs``: those of `PROGRAMS` that are there; None: it has not been asked.
     """
 
     name: str
@@ -165,6 +171,7 @@ class Node:
     queues: frozenset[str] = frozenset()
     limit_of_tasks: int | None = None
     disks: tuple[tuple[str, str], ...] = ()
+    programs: frozenset[str] | None = None
 
     @property
     def units(self) -> int:
@@ -410,6 +417,9 @@ def mismatches(requirements: Requirements, node: Node, *, home: bool = True) -> 
     ):
         if not wanted <= there:
             found.append(Mismatch(name, ", ".join(sorted(wanted)), ", ".join(sorted(there)) or "none is declared"))
+    if node.programs is not None and not requirements.programs <= node.programs:
+        missing = sorted(requirements.programs - node.programs)
+        found.append(Mismatch(PROGRAM, ", ".join(missing), "not in the folders of PATH"))
     return found
 
 

@@ -31,7 +31,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from taskflow.cluster.machine import usable_cores, usable_memory, visible_gpus
+from taskflow.cluster.machine import programs_here, usable_cores, usable_memory, visible_gpus
 from taskflow.data.serve import DataServer, DataService, token_for
 from taskflow.data.shares import Shares
 from taskflow.data.transfers import Mover
@@ -399,6 +399,7 @@ class Agent:
             "cpus": sorted(os.sched_getaffinity(0)),
             "memory": usable_memory(),
             "gpus": visible_gpus(),
+            "programs": programs_here(),
             "folder": self.folders.top,
             "files": self.folders.files,
             "segments": self.folders.segments,

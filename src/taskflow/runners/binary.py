@@ -87,8 +87,15 @@ class Program:
         """Run it with the arguments of one call, as `command.texts_of` gives them. Raises ProgramError."""
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(self.folder(texts))
-            streams = open_streams(self.parameters, texts, stack, self.where)
-            return self.execute(self.argv(texts, folder), texts, folder, streams)
+            return self.execute(self.argv(texts, folder), texts, folder, self.streams(texts, stack), self.variables())
+
+    def streams(self, texts: Mapping[str, Sequence[str]], stack: contextlib.ExitStack) -> dict[str, IO[bytes]]:
+        """The open files that are its standard streams; the stack closes them."""
+        return open_streams(self.parameters, texts, stack, self.where)
+
+    def variables(self) -> dict[str, str]:
+        """Variables that it sees besides those of the task."""
+        return {}
 
     @contextlib.contextmanager
     def folder(self, texts: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -112,6 +119,27 @@ class Program:
         """The path of a program; within a container, where its name is looked up there, only that of one of ours."""
         name = text(template, texts)
         return name if self.container is not None and os.sep not in name else located(name, folder)
+
+    def tool(self, name: str, folder: str, remedy: str) -> str:
+        """The path of a program that runs others. Raises ProgramError, with ``remedy``, if this node has none."""
+        path = self.program(name, folder)
+        if self.container is None and not shutil.which(path):
+            raise ProgramError(
+                f"{self.where}: there is no {name} on {os.uname().nodename} (looked for in "
+                f"{'the folders of PATH, ' + os.environ.get('PATH', '') if os.sep not in path else path}); {remedy}"
+            )
+        return path
+
+    def file(self, name: str, folder: str, what: str) -> str:
+        """The path of a file that is given to a program. Raises ProgramError if it is not there."""
+        name = os.path.expandvars(name)
+        path = _found(name, folder)
+        if not path:
+            raise ProgramError(
+                f"{self.where}: {what}: there is no {name} on {os.uname().nodename} (seen from {folder}, "
+                f"{program_folder()} and the folders of modules)"
+            )
+        return path
 
     def arguments(self, texts: dict[str, list[str]], folder: str) -> list[str]:
         """The arguments alone: from the template, or one for each parameter."""
@@ -209,6 +237,11 @@ def open_streams(
     return streams
 
 
+def in_task() -> bool:
+    """Whether this is the process of an executor."""
+    return in_executor()
+
+
 def program_folder() -> str:
     """What relative paths of a task function are relative to: the folder that the main program was started in."""
     return os.environ["COMPSS_APP_DIR"] if in_executor() else os.getcwd()
@@ -222,11 +255,16 @@ def located(name: str, folder: str) -> str:
     """
     if os.path.isabs(name) or (os.sep not in name and shutil.which(name)):
         return name
+    return _found(name, folder) or name
+
+
+def _found(name: str, folder: str) -> str:
+    """The path of a file that belongs to the program; "" if it is nowhere."""
     for place in (folder, program_folder(), *sys.path):
         path = os.path.normpath(os.path.join(place, name))
-        if os.path.isfile(path) and (os.sep in name or os.access(path, os.X_OK)):
+        if os.path.isfile(path):
             return path
-    return name
+    return ""
 
 
 # ---------------------------------------------------------------------- running

@@ -120,8 +120,8 @@ def text(template: str, texts: Mapping[str, Sequence[str]]) -> str:
     )
 
 
-def truth(value: Any, where: str) -> bool:
-    """What ``fail_by_exit_value`` means: a bool, a number, ``"true"``, ``"false"`` or ``"$VARIABLE"``.
+def truth(value: Any, where: str, name: str = "fail_by_exit_value") -> bool:
+    """What an argument such as ``fail_by_exit_value`` means: a bool, a number, "true", "false" or "$VARIABLE".
 
     Raises ArgumentError, which names ``where`` it was said.
     """
@@ -132,4 +132,4 @@ def truth(value: Any, where: str) -> bool:
         return meant == "true"
     if meant.lstrip("-").isdigit():
         return bool(int(meant))
-    raise ArgumentError(f"{where}: fail_by_exit_value is True or False, not {value!r}")
+    raise ArgumentError(f"{where}: {name} is True or False, not {value!r}")

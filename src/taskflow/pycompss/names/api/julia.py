@@ -1,16 +1,7 @@
 """``@julia``: a task that is a Julia script."""
 
-from taskflow.pycompss.runners import RunnerDecorator
+from taskflow.api.launchers import julia
 
-
-class Julia(RunnerDecorator):
-    """``@julia(script="script.jl")``."""
-
-    name = "julia"
-    mandatory = ("script",)
-    optional = ("executor", "args", "working_dir", "computing_nodes", "fail_by_exit_value")
-
-
-julia = Julia
+Julia = julia
 
 __all__ = ["Julia", "julia"]

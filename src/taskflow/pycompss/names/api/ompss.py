@@ -1,16 +1,7 @@
 """``@ompss``: a task that is an OmpSs program."""
 
-from taskflow.pycompss.runners import RunnerDecorator
+from taskflow.api.launchers import ompss
 
-
-class OmpSs(RunnerDecorator):
-    """``@ompss(binary="solver")``."""
-
-    name = "ompss"
-    mandatory = ("binary",)
-    optional = ("working_dir", "computing_nodes", "fail_by_exit_value")
-
-
-ompss = OmpSs
+OmpSs = ompss
 
 __all__ = ["OmpSs", "ompss"]

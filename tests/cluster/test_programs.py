@@ -1,0 +1,66 @@
+"""Programs on the nodes of a cluster: tasks go where their launchers are."""
+
+import os
+
+import pytest
+
+import taskflow
+from taskflow import FILE_OUT_STDOUT, RequirementsError, compss_open, julia, task
+from tests.cluster.agents import Agents, nodes, setup, wait_until
+
+
+class UnlikeAgents(Agents):
+    """Agents of which some have a folder of programs that the others have not."""
+
+    def __init__(self, folder, programs, having):
+        super().__init__(folder)
+        self._path = f"{programs}:{os.environ['PATH']}"
+        self._having = having
+
+    def launch(self, setup, config_of):
+        """The launcher."""
+        self.environment = {"PATH": self._path} if setup.name in self._having else {}
+        return super().launch(setup, config_of)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A folder with a launcher, and what it is to run."""
+    (tmp_path / "bin").mkdir()
+    launcher = tmp_path / "bin" / "julia"
+    launcher.write_text('#!/bin/sh\nexec sh "$@"\n')
+    launcher.chmod(0o755)
+    (tmp_path / "script.jl").write_text("basename $(dirname $TASKFLOW_RUN_DIR); basename $TASKFLOW_RUN_DIR")
+    yield str(tmp_path / "script.jl")
+    taskflow.stop(cancel=True)
+
+
+def test_scripts_are_run_on_nodes_that_have_what_runs_them(script, tmp_path):
+    @julia(script=script)
+    @task(out=FILE_OUT_STDOUT)
+    def where(out):
+        pass
+
+    agents = UnlikeAgents(tmp_path, tmp_path / "bin", {"two"})
+    agents.start(setup("one", 4), setup("two", 1))
+    wait_until(lambda: len(nodes()) == 2)
+    outs = [str(tmp_path / f"out{number}") for number in range(4)]
+    for out in outs:
+        where(out)
+    for out in outs:
+        with compss_open(out) as file:
+            assert file.read().split()[-1].startswith("two-")
+
+
+def test_where_no_node_has_it_the_call_says_so_for_each(script, tmp_path):
+    @julia(script=script)
+    @task(out=FILE_OUT_STDOUT)
+    def where(out):
+        pass
+
+    agents = UnlikeAgents(tmp_path, tmp_path / "bin", ())
+    agents.start(setup("one"), setup("two"))
+    wait_until(lambda: len(nodes()) == 2)
+    what = r"(?s)where needs what no node has.*installed program +julia +not in .*\ninstall julia there"
+    with pytest.raises(RequirementsError, match=what):
+        where(str(tmp_path / "out"))
