@@ -49,3 +49,31 @@ def test_a_run_on_one_machine_has_no_table_of_nodes(journal):
 
 def test_sizes_are_short():
     assert [size(n) for n in (0, 999, 1500, 123_456_789, 5e12)] == ["0 B", "999 B", "1.5 kB", "123 MB", "5.0 TB"]
+
+
+def test_a_summary_says_which_nodes_a_task_has_had_at_once(journal):
+    path = journal(
+        INC,
+        node(1, 0, "joined"),
+        node(2, 0, "joined"),
+        node(3, 0, "joined"),
+        executor(0, 0, "started", node=1),
+        executor(1, 0, "started", node=2),
+        {"e": "task", "t": 1, "id": 1, "fn": 3, "deps": []},
+        {"e": "tasks", "t": 2, "fn": 3, "first": 2, "count": 1},
+        {"e": "span", "t": 3, "id": 1, "nodes": [1, 3]},
+        {"e": "failed", "t": 9, "id": 1, "x": 0, "attempt": 1, "final": False, "error": "node host3 is lost"},
+        {"e": "span", "t": 4, "id": 1, "nodes": [1, 2]},
+        done(1, (2, 0, 500_000)),
+        done(0, (1, 0, 1_500_000)),
+        {"e": "end", "t": 4_000_000, "exit": 0},
+    )
+    summary = summarise(path)
+    (span,) = summary.spans
+    assert (span.task, span.nodes, span.seconds) == (1, ("host1", "host2"), 1.5)
+    assert [node.shared for node in summary.nodes if node.number] == [0, 1, 0]
+    lines = format_summary(summary).splitlines()
+    (row,) = (line for line in lines if line.startswith(f"1 {span.function}"))
+    assert row.endswith("host1, host2")
+    (row,) = (line for line in lines if line.startswith("host2 "))
+    assert row.split()[:4] == ["host2", "1", "1", "1"]

@@ -14,6 +14,7 @@ kind:
     cancelled  t, ids, why
     executor   t, x, pid, state (started, died, stopped), why; with service (its name) it is that and no process
     node       another machine: t, node (number of this life of it), name, state (joined, left, lost, failed), why
+    span       an attempt at a task that has several nodes: t, id, nodes (numbers, the one that it runs on first)
     refused    a connection that did not prove to be of the run was turned away: t, from, why
     sync       the main program waited: t, what, tasks (left out by a barrier: everything so far)
     calls      where and when tasks were called, of a checked run: first (a task), at ("app.py:12"), ts
@@ -46,6 +47,7 @@ _FIELDS: dict[str, tuple[tuple[str, type], ...]] = {
     "executor": (("t", int), ("x", int), ("state", str)),
     "node": (("t", int), ("node", int), ("state", str)),
     "moved": (("t", int), ("from", int), ("to", int), ("bytes", int)),
+    "span": (("t", int), ("id", int), ("nodes", list)),
     "sync": (("t", int), ("what", str)),
     "calls": (("first", int), ("at", str), ("ts", list)),
     "uses": (("id", int), ("writes", list), ("alone", list)),

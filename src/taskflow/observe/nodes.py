@@ -10,6 +10,7 @@ from taskflow.observe.functions import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SHOWN_SPANS = 20  #: tasks that had several nodes, in a table
 _SECOND = 1_000_000  # microseconds
 
 
@@ -19,7 +20,7 @@ class NodeTimes:
 
     ``busy``: seconds, of all its executors; ``retried``: attempts that failed there and were repeated; ``received`` and
     ``sent``: bytes of data. ``state``: "joined" while it is there, "lost", "failed" (it never came) or "left"; ``why``
-    tells more.
+    tells more. ``shared``: tasks that ran on another node, and had this one, too.
     """
 
     number: int
@@ -32,6 +33,17 @@ class NodeTimes:
     sent: int
     state: str
     why: str
+    shared: int = 0
+
+
+@dataclass(frozen=True)
+class SpanTimes:
+    """A task that had several nodes at once: their names, that of the one that it ran on first; ``seconds`` it took."""
+
+    task: int
+    function: str
+    nodes: tuple[str, ...]
+    seconds: float
 
 
 @dataclass
@@ -45,6 +57,7 @@ class _Node:
     retried: int = 0
     received: int = 0
     sent: int = 0
+    shared: int = 0
 
 
 @dataclass
@@ -54,6 +67,7 @@ class NodeTally:
     nodes: dict[int, _Node] = field(default_factory=dict)
     moved: int = 0  # transfers
     moves_failed: int = 0
+    spans: dict[int, list[int]] = field(default_factory=dict)  # nodes of the last attempt at a task that has several
     _node_of: dict[int, int] = field(default_factory=dict)  # by executor
 
     def feed(self, record: dict[str, Any]) -> None:
@@ -63,6 +77,11 @@ class NodeTally:
             node = self._of_executor(record["x"])
             node.tasks += len(record["ids"])
             node.busy += sum(record["ends"]) - sum(record["starts"])
+            if self.spans:
+                for number in [other for task_id in record["ids"] for other in self.spans.get(task_id, ())[1:]]:
+                    self._of(number).shared += 1
+        elif kind == "span":
+            self.spans[record["id"]] = record["nodes"]
         elif kind == "failed":
             if not record["final"]:
                 self._of_executor(record["x"]).retried += 1
@@ -81,6 +100,10 @@ class NodeTally:
         elif kind == "move failed":
             self.moves_failed += 1
 
+    def names_of(self, task_id: int) -> tuple[str, ...]:
+        """The names of the nodes that a task has had at once, that of its own first; nothing if that was one."""
+        return tuple([self._of(number).name or f"node {number}" for number in self.spans.get(task_id, ())])
+
     def _of(self, number: int) -> _Node:
         return self.nodes.setdefault(number, _Node("home" if not number else ""))
 
@@ -94,21 +117,30 @@ class NodeTally:
         for number, node in sorted(self.nodes.items()):
             yield NodeTimes(
                 number, node.name, len(node.executors), node.tasks, node.busy / _SECOND, node.retried, node.received,
-                node.sent, node.state, node.why,
+                node.sent, node.state, node.why, node.shared,
             )  # fmt: skip
 
 
 def rows_of(nodes: tuple[NodeTimes, ...], duration: Any) -> list[list[str]]:
     """A table of the nodes; ``duration`` writes seconds."""
-    rows = [["Node", "Executors", "Tasks", "Busy", "Retried", "Received", "Sent", "State"]]
+    shared = any(node.shared for node in nodes)
+    rows = [["Node", "Executors", "Tasks", *["Shared"] * shared, "Busy", "Retried", "Received", "Sent", "State"]]
     rows += (
         [
-            node.name or f"node {node.number}", f"{node.executors:,}", f"{node.tasks:,}", duration(node.busy),
-            f"{node.retried:,}", size(node.received), size(node.sent), node.state,
+            node.name or f"node {node.number}", f"{node.executors:,}", f"{node.tasks:,}",
+            *[f"{node.shared:,}"] * shared, duration(node.busy), f"{node.retried:,}", size(node.received),
+            size(node.sent), node.state,
         ]
         for node in nodes
     )  # fmt: skip
     return rows
+
+
+def span_rows_of(spans: tuple[SpanTimes, ...], duration: Any) -> list[list[str]]:
+    """A table of the tasks that had several nodes, the longest first; ``duration`` writes seconds."""
+    longest = sorted(spans, key=lambda span: -span.seconds)[:SHOWN_SPANS]
+    rows = [[f"{span.task} {span.function}", duration(span.seconds), ", ".join(span.nodes)] for span in longest]
+    return [["Task on several nodes", "Took", "Nodes"], *rows]
 
 
 def size(nbytes: float) -> str:

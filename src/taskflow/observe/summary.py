@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow.observe.functions import Functions, printable
 from taskflow.observe.journal import read
-from taskflow.observe.nodes import NodeTally, NodeTimes, rows_of
+from taskflow.observe.nodes import SHOWN_SPANS, NodeTally, NodeTimes, SpanTimes, rows_of, span_rows_of
 
 if TYPE_CHECKING:
     import os
@@ -55,6 +55,7 @@ class Summary:
     executors: tuple[ExecutorTimes, ...]
     deaths: tuple[str, ...]  # ("executor 3: SIGKILL",)
     nodes: tuple[NodeTimes, ...] = ()  # of a run on several
+    spans: tuple[SpanTimes, ...] = ()  # completed tasks that had several nodes at once
 
     @property
     def executors_died(self) -> int:
@@ -120,11 +121,12 @@ class _Tally:
     latest: int = 0
     exit: int | None = None
     functions: Functions = field(default_factory=Functions)
-    spans: dict[int | None, _Span] = field(default_factory=dict)
+    times: dict[int | None, _Span] = field(default_factory=dict)
     lives: dict[int, _Life] = field(default_factory=dict)
     deaths: list[str] = field(default_factory=list)
     nodes: NodeTally = field(default_factory=NodeTally)
     services: set[int] = field(default_factory=set)  # what looks like an executor and is none
+    spans: dict[int, tuple[int | None, int]] = field(default_factory=dict)  # function and duration, by task
 
     def feed(self, record: dict[str, Any]) -> None:
         self.functions.feed(record)
@@ -151,7 +153,7 @@ class _Tally:
     def _done(self, record: dict[str, Any]) -> None:
         # An executor nobody announced counts as alive from the start of the run.
         life = self.lives.setdefault(record["x"], _Life(since=0))
-        function_of, spans = self.functions.of, self.spans
+        function_of, spans, several = self.functions.of, self.times, self.nodes.spans
         for task_id, start, end in zip(record["ids"], record["starts"], record["ends"], strict=False):
             fn = function_of(task_id)
             span = spans.get(fn)
@@ -160,6 +162,8 @@ class _Tally:
             span.add(end - start)
             life.tasks += 1
             life.busy += end - start
+            if several and task_id in several:
+                self.spans[task_id] = (fn, end - start)
         self.latest = max(self.latest, *record["ends"], 0)
 
     def _executor(self, record: dict[str, Any]) -> None:
@@ -177,11 +181,11 @@ class _Tally:
     def summary(self) -> Summary:
         for life in self.lives.values():
             life.end(self.latest)
-        functions = [self._function_times(fn, span) for fn, span in self.spans.items()]
+        functions = [self._function_times(fn, span) for fn, span in self.times.items()]
         return Summary(
             run_id=self.run_id,
             tasks=self.submitted,
-            done=sum(span.count for span in self.spans.values()),
+            done=sum(span.count for span in self.times.values()),
             failed=self.outcomes["failed"],
             cancelled=self.outcomes["cancelled"],
             ignored=self.outcomes["ignored"],
@@ -192,11 +196,15 @@ class _Tally:
             executors=tuple(life.times(x) for x, life in sorted(self.lives.items()) if x not in self.services),
             deaths=tuple(self.deaths),
             nodes=tuple(self.nodes.times()),
+            spans=tuple([self._span_times(task_id, *what) for task_id, what in self.spans.items()]),
         )
+
+    def _span_times(self, task_id: int, fn: int | None, duration: int) -> SpanTimes:
+        return SpanTimes(task_id, self.functions.name(fn), self.nodes.names_of(task_id), duration / _SECOND)
 
     def _function_times(self, fn: int | None, span: _Span) -> FunctionTimes:
         name = self.functions.name(fn)
-        is_shared = any(self.functions.name(other) == name for other in self.spans if other != fn)
+        is_shared = any(self.functions.name(other) == name for other in self.times if other != fn)
         return FunctionTimes(
             name=self.functions.full_name(fn) if is_shared else name,
             count=span.count,
@@ -227,6 +235,10 @@ def format_summary(summary: Summary) -> str:
     if summary.nodes:
         lines += ["", *_table(rows_of(summary.nodes, _duration))]
         lines += [f"{node.name or f'node {node.number}'}: {node.why}" for node in summary.nodes if node.why]
+    if summary.spans:
+        lines += ["", *_table(span_rows_of(summary.spans, _duration))]
+        if len(summary.spans) > SHOWN_SPANS:
+            lines.append(f"and {len(summary.spans) - SHOWN_SPANS:,} more")
     if summary.executors:
         rows = [["Executor", "Tasks", "Busy", "Utilisation"]]
         rows += (
