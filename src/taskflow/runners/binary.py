@@ -122,7 +122,7 @@ class Program:
 
     def tool(self, name: str, folder: str, remedy: str) -> str:
         """The path of a program that runs others. Raises ProgramError, with ``remedy``, if this node has none."""
-        path = self.program(name, folder)
+        path = self.program(name, folder, {})
         if self.container is None and not shutil.which(path):
             raise ProgramError(
                 f"{self.where}: there is no {name} on {os.uname().nodename} (looked for in "
