@@ -51,6 +51,9 @@ def told(kind, hosts, *, version=(), programs=PROGRAMS, world=None):
 
 
 MPMD = ["-n", "2", "ocean", "a b", ":", "-n", "4", "air", "%t"]
+#: Each node has its own folder: that of the first one may not be there.
+OWN = ["-wdir", "/proc/self/cwd"]
+MPMD_ON_NODES = ["-n", "2", *OWN, "ocean", "a b", ":", "-n", "4", *OWN, "air", "%t"]
 
 
 def test_open_mpi_on_one_node():
@@ -64,10 +67,12 @@ def test_open_mpi_on_one_node():
 
 def test_open_mpi_5_on_several_nodes(agent):
     words, settings, texts = told(OpenMPI, NODES, version=(5, 0, 11))
-    exported = ["-x", "COMPSS_X", "-x", "PATH"]
+    exported = [*OWN, "-x", "COMPSS_X", "-x", "PATH"]
     assert words == ["--prefix", "/mpi", "-n", "2", *exported, "ocean", "a b", ":", "-n", "4", *exported, "air", "%t"]
     assert texts == {"PRTE_MCA_prte_default_hostfile": "one slots=4\ntwo slots=2\n"}
     assert settings["PRTE_MCA_plm_ssh_agent"] == agent
+    # Without "slot" ranks that are more than the cores of the first node would all be there.
+    assert settings["PRTE_MCA_rmaps_default_mapping_policy"] == "slot:oversubscribe"
     assert (settings["PRTE_MCA_plm"], settings["PRTE_MCA_plm_ssh_no_tree_spawn"]) == ("ssh", "1")
 
 
@@ -85,13 +90,13 @@ def test_mpich(agent):
     assert (words, texts) == (MPMD, {"HYDRA_HOST_FILE": "localhost:6\n"})
     assert settings["HYDRA_LAUNCHER"] == "fork"
     words, settings, texts = told(MPICH, NODES)
-    assert (words, texts) == (MPMD, {"HYDRA_HOST_FILE": "one:4\ntwo:2\n"})
+    assert (words, texts) == (MPMD_ON_NODES, {"HYDRA_HOST_FILE": "one:4\ntwo:2\n"})
     assert (settings["HYDRA_LAUNCHER"], settings["HYDRA_LAUNCHER_EXEC"]) == ("ssh", agent)
 
 
 def test_intel_mpi(agent):
     words, settings, texts = told(IntelMPI, NODES)
-    assert (words, texts) == (MPMD, {"I_MPI_HYDRA_HOST_FILE": "one:4\ntwo:2\n"})
+    assert (words, texts) == (MPMD_ON_NODES, {"I_MPI_HYDRA_HOST_FILE": "one:4\ntwo:2\n"})
     assert (settings["I_MPI_HYDRA_BOOTSTRAP"], settings["I_MPI_HYDRA_BOOTSTRAP_EXEC"]) == ("ssh", agent)
     assert settings["I_MPI_PIN"] == "off"
 

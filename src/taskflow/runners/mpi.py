@@ -132,8 +132,18 @@ class Launcher:
         """Words on the command line after the flags."""
         words: list[str] = []
         for count, argv in programs:
-            words += [*([":"] if words else []), "-n", str(count), *self.exports(), *argv]
+            words += [*([":"] if words else []), "-n", str(count), *self.folder_of_each_node(), *self.exports(), *argv]
         return words
+
+    def folder_of_each_node(self) -> list[str]:
+        """Words that have each node start the ranks of a program in the folder that its own daemon was started in.
+
+        That is the folder of this process if it is there, too, else one of the node's own (see `node.elsewhere`).
+        Without them ranks fail where there is no such folder.
+        """
+        if self.agent is None or {"-wdir", "--wdir", "-wd"} & set(self.world.flags):
+            return []
+        return ["-wdir", "/proc/self/cwd"]
 
     def exports(self) -> list[str]:
         """Words that give the ranks of a program on other nodes variables of the environment."""
@@ -198,7 +208,7 @@ class OpenMPI(Launcher):
             return settings
         settings |= {
             "PRTE_MCA_prte_default_hostfile": host_file, "PRTE_MCA_hwloc_default_binding_policy": "none",
-            "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+            "PRTE_MCA_rmaps_default_mapping_policy": "slot:oversubscribe",
         }  # fmt: skip
         if agent:
             settings |= {"PRTE_MCA_plm": "ssh", "PRTE_MCA_plm_ssh_agent": agent, "PRTE_MCA_plm_ssh_no_tree_spawn": "1"}
