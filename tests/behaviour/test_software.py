@@ -1,6 +1,7 @@
 """S35: functions whose way of running is written in a JSON file."""
 
 import json
+import os
 
 import pytest
 
@@ -8,14 +9,18 @@ from taskflow import (
     COLLECTION_IN,
     Future,
     ProgramError,
-    UnavailableError,
+    binary,
+    compss_open,
     compss_wait_on,
     compss_wait_on_file,
     on_failure,
+    runtime,
     software,
     task,
 )
 from taskflow.model.errors import ArgumentError
+from tests.behaviour.services import Server
+from tests.mpis import found
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -157,6 +162,107 @@ def test_the_file_is_read_when_the_function_is_called(engine, config, tmp_path):
     assert compss_wait_on(function(1)) == 2
 
 
+PARALLEL = pytest.mark.engines("local", "simulated", "cluster")
+
+
+@PARALLEL
+def test_s35_a_binary(engine, config, tmp_path):  # noqa: ARG001
+    path = config({
+        "execution": {"type": "binary", "binary": "sh", "args": "-c {{command}}", "fail_by_exit_value": False},
+        "parameters": {"out": {"Type": "FILE_OUT", "StdIOStream": "STDOUT"}, "returns": "int"},
+        "prolog": {"binary": "touch", "args": "made"},
+        "epilog": {"binary": "cp", "args": f"made {tmp_path}/copy"},
+    })  # fmt: skip
+    assert compss_wait_on(made(path, command_to)("ls; exit 4", str(tmp_path / "out"))) == 4
+    with compss_open(str(tmp_path / "out")) as file:
+        assert file.read() == "made\n"
+    assert (tmp_path / "copy").exists()
+
+
+def command_to(command, out):  # noqa: ARG001
+    raise AssertionError("the body is not executed")
+
+
+@PARALLEL
+def test_s35_above_a_task_and_its_binary(engine, config):  # noqa: ARG001
+    path = config({"execution": {"type": "task", "priority": True}, "parameters": {"returns": 1}})
+    decorated = binary(binary="sh", args="-c {{a}}", fail_by_exit_value=False)(task(returns=1)(add))
+    assert compss_wait_on(made(path, decorated)("exit 9")) == 9
+
+
+@pytest.mark.engines("local", "cluster")
+def test_s35_several_nodes(engine, config):  # noqa: ARG001
+    path = config({"execution": {"type": "multinode", "computing_nodes": 1}, "parameters": {"returns": 1}})
+    assert compss_wait_on(made(path, nodes_of)()) == "1"
+
+
+def nodes_of():
+    return os.environ["COMPSS_NUM_NODES"]
+
+
+@pytest.mark.engines("local")
+def test_s35_a_program_of_tasks(engine, config, tmp_path):  # noqa: ARG001
+    (tmp_path / "inner.py").write_text("import sys; sys.exit(int(sys.argv[1]) + 1)")
+    path = config({
+        "execution": {"type": "compss", "app_name": f"{tmp_path}/inner.py", "fail_by_exit_value": False},
+        "parameters": {"returns": "int"},
+    })  # fmt: skip
+    assert compss_wait_on(made(path, program_with)(5)) == 6
+
+
+def program_with(code):
+    pass
+
+
+@pytest.mark.engines("local")
+def test_s35_mpi_programs(engine, config, tmp_path):  # noqa: ARG001
+    mpich = found("mpich", tmp_path)
+    out = str(tmp_path / "out")
+    one = config({
+        "execution": {
+            "type": "mpi", "runner": mpich.runner, "binary": mpich.program, "args": "one",
+            "processes": 2, "processes_per_node": 2,
+        },
+        "parameters": {"out": "FILE_OUT_STDOUT", "returns": 1},
+    })  # fmt: skip
+    assert compss_wait_on(made(one, into)(out)) == 0
+    with compss_open(out) as file:
+        assert sorted(file.read().splitlines()) == ["one 0 of 2 1", "one 1 of 2 1"]
+    programs = [{"binary": mpich.program, "args": name} for name in ("first", "second")]
+    two = config({
+        "execution": {"type": "mpmd_mpi", "runner": mpich.runner, "programs": programs, "processes_per_node": 2},
+        "parameters": {"out": "FILE_OUT_STDOUT", "returns": 1},
+    }, "two.json")  # fmt: skip
+    assert compss_wait_on(made(two, into)(out)) == 0
+    with compss_open(out) as file:
+        assert sorted(file.read().splitlines())[-2:] == ["first 0 of 2 1", "second 1 of 2 1"]
+
+
+def into(out):
+    pass
+
+
+@pytest.mark.engines("local")
+def test_s35_a_service(engine, config):  # noqa: ARG001
+    server = Server()
+    try:
+        runtime.session.add_services({"software": server.url})
+        path = config({
+            "execution": {
+                "type": "http", "service_name": "software", "resource": "length/{{message}}", "request": "GET",
+                "produces": "{'length': '{{return_0}}'}",
+            },
+            "parameters": {"returns": "int"},
+        })  # fmt: skip
+        assert compss_wait_on(made(path, length)("four")) == 4
+    finally:
+        server.stop()
+
+
+def length(message):
+    pass
+
+
 @pytest.mark.engines("local")
 class TestMistakes:
     @pytest.mark.parametrize(
@@ -170,7 +276,30 @@ class TestMistakes:
             ({"execution": {"type": "tusk"}}, "execution.type: it is one of .*, not 'tusk'"),
             ({"execution": {"type": "task"}, "parameters": {"a": "INN"}}, r"parameters.a: it is the name of a direct"),
             ({"execution": {"type": "task"}, "parameters": {"z": "IN"}}, r"parameters.z: add.* has no such parameter"),
-            ({"execution": {"type": "task"}, "prolog": {"args": "x"}}, "key prolog: @prolog needs the argument 'b"),
+            (
+                {"execution": {"type": "task"}, "prolog": {"args": "x"}},
+                "key prolog.binary: it is missing; @prolog",
+            ),
+            ({"execution": {"type": "binary"}}, "key execution.binary: it is missing; @binary needs it"),
+            ({"execution": {"type": "compss"}}, "key execution.app_name: it is missing; @compss needs it"),
+            ({"execution": {"type": "mpi", "binary": "x"}}, "key execution.runner: it is missing; @mpi needs it"),
+            ({"execution": {"type": "mpmd_mpi", "runner": "x"}}, "key execution.programs: it is missing"),
+            (
+                {"execution": {"type": "http", "service_name": "x", "request": "GET"}},
+                "key execution.resource: it is",
+            ),
+            ({"execution": {"type": "task"}, "container": {"engine": "docker"}}, "key container.image: it is missing"),
+            (
+                {"execution": {"type": "binary", "binary": "x", "args": "{{z}}"}},
+                r"key execution: .* {{z}}, but the",
+            ),
+            (
+                {
+                    "execution": {"type": "binary", "binary": "x"},
+                    "parameters": {"a": {"Type": "FILE_IN", "Stream": "OUT"}},
+                },
+                r"parameters.a.Stream: it is STDIN, STDOUT or STDERR, not 'OUT'",
+            ),
             ({"execution": {"type": "task"}, "constraints": {"computing_unitz": 1}}, "json, key constraints: .*unitz"),
             ({"execution": {"type": "task", "on_failure": "MAYBE"}}, "config.json, key execution or parameters: "),
         ],
@@ -178,15 +307,6 @@ class TestMistakes:
     def test_the_file_and_the_key_are_named(self, engine, config, content, message):  # noqa: ARG002
         with pytest.raises(ArgumentError, match=message):
             made(config(content), add)(1)
-
-    @pytest.mark.parametrize("kind", ["mpi", "binary", "mpmd_mpi", "multinode", "http", "compss"])
-    def test_other_types_are_told_to_be_missing(self, engine, config, kind):  # noqa: ARG002
-        with pytest.raises(UnavailableError, match=f"add is to be run as '{kind}'"):
-            made(config({"execution": {"type": kind}}), add)(1)
-
-    def test_containers_are_told_to_be_missing(self, engine, config):  # noqa: ARG002
-        with pytest.raises(UnavailableError, match="in a container"):
-            made(config({"execution": {"type": "task"}, "container": {"engine": "docker"}}), add)(1)
 
     def test_the_decorator_needs_a_file(self, engine):  # noqa: ARG002
         with pytest.raises(ArgumentError, match="@software needs the argument 'config_file'"):

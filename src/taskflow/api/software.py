@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskflow import runtime
 from taskflow.api import parameter
-from taskflow.api.arguments import checked, warn
-from taskflow.api.constraint import constraint
-from taskflow.api.programs import epilog, prolog
+from taskflow.api.arguments import checked, snake_case, warn, warn_unknown
 from taskflow.api.task import TaskFunction
-from taskflow.model.errors import ArgumentError, TaskflowError, UnavailableError
-from taskflow.model.parameters import Parameter
+from taskflow.model.errors import ArgumentError, TaskflowError
+from taskflow.model.parameters import Parameter, StdStream
 from taskflow.model.policies import parse_policy
 
 if TYPE_CHECKING:
@@ -22,7 +21,22 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-TYPES = ("task", "workflow", "mpi", "binary", "mpmd_mpi", "multinode", "http", "compss")
+#: The types, and the keys that each must have besides: arguments of the decorator of that name.
+TYPES = {
+    "task": (), "workflow": (), "mpi": ("runner",), "binary": ("binary",), "mpmd_mpi": ("runner", "programs"),
+    "multinode": (), "http": ("service_name", "resource", "request"), "compss": ("app_name",),
+}  # fmt: skip
+#: Other sections whose content are arguments of a decorator, which must have these; from the innermost decorator on.
+_DECORATORS = {
+    "constraints": (), "container": ("engine", "image"), "prolog": ("binary",), "epilog": ("binary",)
+}  # fmt: skip
+_HOMES = {
+    "mpi": "mpi", "mpmd_mpi": "mpi", "binary": "binary", "multinode": "multinode", "http": "http", "compss": "compss",
+    "constraint": "constraint", "container": "container", "prolog": "programs", "epilog": "programs",
+}  # fmt: skip
+_ANNOTATION_KEYS = {"stdiostream": "stream"}
+#: Keys of ``execution`` that are for ``@task``, whatever the type.
+_OF_TASK = ("type", "priority", "returns", "on_failure", "time_out")
 _KEYS = ("execution", "parameters", "constraints", "container", "prolog", "epilog")
 
 
@@ -30,13 +44,13 @@ def software(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Read from a JSON file how a function is run; put it above a function, or above ``@task``.
 
     ``config_file``: the path of the file (environment variables are expanded). Its key ``execution`` has the ``type``:
-    "task" makes the function a task; "workflow" calls it in the main program as it is. ``parameters`` maps parameters
-    to the names of directions, and ``returns`` to a number or the name of a type. ``constraints``, ``prolog`` and
-    ``epilog`` hold the arguments of the decorators of these names. The file is read when the function is first called
-    in a session; without one the function is called as it is.
+    "task" makes the function a task; "workflow" calls it in the main program as it is; "binary", "mpi", "mpmd_mpi",
+    "multinode", "http" and "compss" are the decorators of these names, whose arguments are there, too. ``parameters``
+    maps parameters to the names of directions, and ``returns`` to a number or the name of a type. ``constraints``,
+    ``container``, ``prolog`` and ``epilog`` hold the arguments of the decorators of these names. The file is read when
+    the function is first called in a session; without one the function is called as it is.
 
-    A call raises ArgumentError, which names the file and the key, if the file is not right, and UnavailableError for
-    what this version cannot do.
+    A call raises ArgumentError, which names the file and the key, if the file is not right.
     """
     if len(args) == 1 and not arguments:
         arguments = {"config_file": args[0]}
@@ -122,19 +136,18 @@ class Document:
         return value
 
     def prepared(self, base: TaskFunction) -> Callable[..., Any]:
-        """What a call of the function is to call. Raises ArgumentError or UnavailableError."""
-        name = base.plan.name
+        """What a call of the function is to call. Raises ArgumentError."""
         if self.type == "workflow":
             return base.__taskflow_function__
-        if self.type != "task":
-            raise UnavailableError(
-                f"{name} is to be run as {self.type!r}, as {self.path} says; this version of taskflow runs the types "
-                f"'task' and 'workflow' only"
-            )
-        if "container" in self.content:
-            raise UnavailableError(f"{name} is to be run in a container, as {self.path} says, which is not available")
         made = self._task(base)
-        self._decorate(made)
+        arguments = {key: value for key, value in self.section("execution").items() if key not in _OF_TASK}
+        if self.type != "task":
+            self._decorate(made, self.type, "execution", arguments, TYPES[self.type])
+        for name in arguments if self.type == "task" else ():
+            warn_unknown("software", name, _OF_TASK, f"of {self.path}, key execution,")
+        for key, mandatory in _DECORATORS.items():
+            if key in self.content:
+                self._decorate(made, key.removesuffix("s"), key, self.section(key), mandatory)
         return made
 
     def _task(self, base: TaskFunction) -> TaskFunction:
@@ -163,15 +176,23 @@ class Document:
         if name == "returns":
             return self._returns(value)
         if isinstance(value, dict):
-            return {
-                key.lower(): self._annotation(f"{name}.{key}", item) if key.lower() in ("type", "direction") else item
-                for key, item in value.items()
-            }
+            return {_ANNOTATION_KEYS.get(key.lower(), key.lower()): self._part(name, key, item)
+                    for key, item in value.items()}  # fmt: skip
         if isinstance(value, str):
             found = getattr(parameter, value.strip().upper(), None)
             if isinstance(found, Parameter):
                 return found
         raise self._wrong(f"parameters.{name}", f'it is the name of a direction, such as "FILE_IN", not {value!r}')
+
+    def _part(self, name: str, key: str, value: Any) -> Any:
+        """What an entry of an annotation in the form of an object means."""
+        if key.lower() in ("type", "direction"):
+            return self._annotation(f"{name}.{key}", value)
+        if key.lower() in ("stream", "stdiostream") and isinstance(value, str):
+            if value.strip().upper() not in StdStream.__members__:
+                raise self._wrong(f"parameters.{name}.{key}", f"it is STDIN, STDOUT or STDERR, not {value!r}")
+            return StdStream[value.strip().upper()]
+        return value
 
     @staticmethod
     def _returns(value: Any) -> Any:
@@ -181,14 +202,19 @@ class Document:
                 return kind
         return value
 
-    def _decorate(self, made: TaskFunction) -> None:
-        """Put the decorators on it whose arguments the file has."""
-        for key, decorator in (("constraints", constraint), ("prolog", prolog), ("epilog", epilog)):
-            if key in self.content:
-                try:
-                    decorator(**self.section(key))(made)
-                except (TaskflowError, TypeError, ValueError) as error:
-                    raise self._wrong(key, str(error)) from None
+    def _decorate(
+        self, made: TaskFunction, name: str, key: str, arguments: dict[str, Any], mandatory: tuple[str, ...]
+    ) -> None:
+        """Put a decorator on it whose arguments the file has under the key."""
+        given = {snake_case(argument) for argument in arguments}
+        for argument in mandatory:
+            if argument not in given:
+                raise self._wrong(f"{key}.{argument}", f"it is missing; @{name} needs it")
+        decorator = getattr(importlib.import_module(f"taskflow.api.{_HOMES[name]}"), name)
+        try:
+            decorator(**arguments)(made)
+        except (TaskflowError, TypeError, ValueError) as error:
+            raise self._wrong(key, str(error)) from None
 
 
 def _kind(value: Any) -> str:
