@@ -40,7 +40,7 @@ def run(command, folder):
     return finished.stdout
 
 
-WORKFLOWS = {"genome_association", "molecular_dynamics", "weather"}
+WORKFLOWS = {"earthquake", "genome_association", "molecular_dynamics", "weather"}
 
 
 def test_every_example_is_tested():
@@ -93,13 +93,14 @@ def test_word_count_says_that_a_folder_has_no_texts(tmp_path):
     assert f"There is no *.txt file in {tmp_path}" in finished.stderr
 
 
-def run_workflow(name, folder, *arguments, mpi=None):
+def run_workflow(name, folder, *arguments, mpi=None, **variables):
     """What a workflow prints, and what is said of its run. ``mpi``: the one that is found first."""
     command = [RUNTASK, "--workers", "2", "--summary", str(EXAMPLES / name / "workflow.py"), *arguments]
     path = os.pathsep.join([*([os.path.dirname(mpi.runner)] if mpi else []), os.environ["PATH"]])
     finished = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=55, check=False
-    )
+        command, cwd=folder, env={**os.environ, "PATH": path, **variables}, capture_output=True, text=True, timeout=55,
+        check=False,
+    )  # fmt: skip
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "Checked: " in finished.stdout
     return finished.stdout, finished.stderr
@@ -160,3 +161,23 @@ def test_molecular_dynamics_ignores_retries_and_gives_up_variants(tmp_path, mpic
     assert re.search(r"^Q2C-E64C .* 0\.005$", shown, re.MULTILINE)
     assert "L15-clash    given up: it has blown up even with a time step of 0.0025" in shown
     assert "4 failures ignored" in told
+
+
+def test_earthquake_reports_though_a_service_breaks_down(tmp_path, mpich):
+    shown, told = run_workflow("earthquake", tmp_path, "--sources", "3", mpi=mpich)
+    assert told.count("this replica breaks down now") == 1
+    assert "3 of 3 simulations were ready in time" in shown
+    intensities = {name: float(value) for name, value in re.findall(r"(\w+) +intensity (\d+\.\d)", shown)}
+    assert max(intensities, key=intensities.get) == "Karlovasi"
+    assert (tmp_path / "shaking" / "samos-2020.alerts").read_text().split() == ["started", "simulating", "reported"]
+    report = (tmp_path / "shaking" / "report.md").read_bytes()
+    assert (tmp_path / "shaking" / "samos-2020.report").read_bytes() == report
+    places = etree.parse(tmp_path / "shaking" / "map.svg").findall("{http://www.w3.org/2000/svg}text")
+    assert {place.text.split()[-1] for place in places} >= set(intensities)
+
+
+def test_earthquake_without_simulations_in_time_rests_on_the_relation(tmp_path, mpich):
+    shown, told = run_workflow("earthquake", tmp_path, "--sources", "2", mpi=mpich, WAVE_DEADLINE="0.05")
+    assert "0 of 2 simulations were ready in time" in shown
+    assert "2 failures ignored" in told
+    assert "those of an empirical relation" in (tmp_path / "shaking" / "report.md").read_text()
