@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from taskflow.api.binary import binary
     from taskflow.api.compss import compss
     from taskflow.api.constraint import IO, constraint
+    from taskflow.api.container import container
     from taskflow.api.functions import (
         compss_barrier,
         compss_delete_file,
@@ -127,10 +128,12 @@ if TYPE_CHECKING:
     from taskflow.model.errors import (
         CancelError,
         COMPSsException,
+        ContainerError,
         DeletedDataError,
         ExecutorDiedError,
         FindingsError,
         FutureUsedAsValueError,
+        MemoryLimitError,
         MissingOutputError,
         NoSessionError,
         NotRunningError,
@@ -153,6 +156,7 @@ _HOMES = {
     "taskflow.api.binary": ("binary",),
     "taskflow.api.compss": ("compss",),
     "taskflow.api.constraint": ("IO", "constraint"),
+    "taskflow.api.container": ("container",),
     "taskflow.api.implement": ("implement",),
     "taskflow.api.mpi": ("mpi", "mpmd_mpi"),
     "taskflow.api.multinode": ("multinode",),
@@ -205,10 +209,12 @@ _HOMES = {
     "taskflow.model.errors": (
         "COMPSsException",
         "CancelError",
+        "ContainerError",
         "DeletedDataError",
         "ExecutorDiedError",
         "FindingsError",
         "FutureUsedAsValueError",
+        "MemoryLimitError",
         "MissingOutputError",
         "NoSessionError",
         "NotRunningError",
@@ -318,6 +324,7 @@ __all__ = [
     "COMPSsException",
     "Cache",
     "CancelError",
+    "ContainerError",
     "DTObject",
     "DeletedDataError",
     "Depth",
@@ -327,6 +334,7 @@ __all__ = [
     "Future",
     "FutureUsedAsValueError",
     "Keep_rename",
+    "MemoryLimitError",
     "MissingOutputError",
     "NoSessionError",
     "NotRunningError",
@@ -363,6 +371,7 @@ __all__ = [
     "compss_wait_on_directory",
     "compss_wait_on_file",
     "constraint",
+    "container",
     "data_transformation",
     "decaf",
     "dt",

@@ -29,7 +29,7 @@ RUNNERS = {
 
 
 #: Those of them that this version runs.
-REAL = {"binary", "http", "mpi", "mpmd_mpi", "multinode", "ompss", "julia", "decaf", "compss"}
+REAL = {"binary", "container", "http", "mpi", "mpmd_mpi", "multinode", "ompss", "julia", "decaf", "compss"}
 MISSING = [name for name in RUNNERS if name not in REAL]
 
 

@@ -26,6 +26,7 @@ from taskflow.launch.spawn import THREAD_VARIABLES
 from taskflow.model.errors import PicklableStandIn, RemoteTraceback, TaskflowError
 from taskflow.model.parameters import Direction
 from taskflow.model.policies import OnFailure
+from taskflow.node.environment import MEMORY_VARIABLE
 from taskflow.wire.messages import (
     N_BLOB,
     N_DICT,
@@ -198,6 +199,9 @@ def _environment(task_id: int, executor: Executor, claim: Claim) -> dict[str, st
     cores = crew.cores_of([executor, *claim.parked])
     if cores and claim.demand.units:
         environment["COMPSS_BINDED_CPUS"] = ",".join(map(str, cores))
+    for name, amount in claim.demand.amounts:
+        if name == "memory_size":
+            environment[MEMORY_VARIABLE] = str(int(amount * 1e9))
     for kind, indexes in claim.devices.items():
         numbers = crew.devices[kind]
         text = ",".join([str(numbers[index]) for index in indexes])

@@ -28,9 +28,16 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow.drivers.engine import AnyLatch, Engine, Link
 from taskflow.launch.local import ExecutorHandle, LocalNode, describe_end, tail
-from taskflow.model.errors import ExecutorDiedError, NodeLostError, NotRunningError, TaskflowError, TimeOutError
+from taskflow.model.errors import (
+    ExecutorDiedError,
+    MemoryLimitError,
+    NodeLostError,
+    NotRunningError,
+    TaskflowError,
+    TimeOutError,
+)
 from taskflow.model.policies import OnFailure
-from taskflow.node.overdue import LOOK_S, Overdue
+from taskflow.node.overdue import LOOK_S, Overdue, limits_memory
 from taskflow.wire.agent import DATA, PING_S
 from taskflow.wire.channel import Receiver, pack
 from taskflow.wire.messages import C_CANCEL, C_RECALL
@@ -93,6 +100,18 @@ class LiveLink(Link):
         """Write to the executor's control thread."""
         with contextlib.suppress(OSError):
             self.handle.control.send(request)
+
+
+def _out_of_memory(task: Task, link: LiveLink | RemoteLink, excess: int) -> str:
+    """What is said of a task that had taken ``excess`` bytes when it was stopped."""
+    claim = link.executor.claim
+    amounts = dict(claim.demand.amounts) if claim is not None else {}
+    return (
+        f"task {task.id} {task.function.name}, called at {task.location}, was stopped: with the programs it had "
+        f"started, it used {excess / 1e9:.3g} GB of memory, and its constraint memory_size allows "
+        f"{amounts.get('memory_size', 0):g} GB (process {link.pid} {link.where}, attempt {task.attempt}). Ask for "
+        f"more, or have it use less"
+    )
 
 
 class LiveEngine(Engine):
@@ -197,7 +216,7 @@ class LiveEngine(Engine):
     def add_function(self, record: FunctionRecord, about: dict[str, Any]) -> None:
         """As `Engine.add_function`; whether it has a limit of time decides how the keeper works."""
         super().add_function(record, about)
-        if record.time_out:
+        if record.time_out or limits_memory(record):
             self.overdue.limits = True
             if self.nodes is not None:
                 self.nodes.tell_all("limits")
@@ -827,7 +846,8 @@ class LiveEngine(Engine):
                 continue
             del self.dying[number]
             log = f"{self.run_dir}/executor-{number}.log"
-            end = {"status": None, **self.ends.pop(number, {}), "running": link.handle.running}
+            known = {"running": link.handle.running, "excess": link.handle.excess}
+            end = {"status": None, **self.ends.pop(number, {}), **known}
             self.by_file = {file: known for file, known in self.by_file.items() if known[0] is not link}
             with contextlib.suppress(OSError, KeyError, ValueError):
                 self.poller.unregister(link.handle.control)
@@ -861,10 +881,13 @@ class LiveEngine(Engine):
                 f"task {task.id} {task.function.name}, called at {task.location}, ran longer than its "
                 f"time_out={task.function.time_out:g} seconds and did not heed it: its executor was ended"
             )
+        elif task is not None and link.killed == "memory_size":
+            error = MemoryLimitError(_out_of_memory(task, link, end.get("excess", 0)))
         self._count_barren(link, error)
         if not executor.resting and (node is None or not node.stream.ended):
             self.start_executor(io=executor.io, node=0 if node is None else node.number)
-        self.lose(link, running, error, "time_out" if link.killed else f"executor {how}")
+        what = "memory_size" if link.killed == "memory_size" else "time_out" if link.killed else f"executor {how}"
+        self.lose(link, running, error, what)
 
     def _count_barren(self, link: LiveLink | RemoteLink, error: TaskflowError) -> None:
         """Executors that die again and again as soon as they are started must not keep the run busy for ever."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from taskflow.launch.spawn import Zygote
 from taskflow.model.errors import TaskflowError
-from taskflow.wire.messages import PAGE_DEADLINE, PAGE_RUNNING
+from taskflow.wire.messages import PAGE_DEADLINE, PAGE_MEMORY, PAGE_MEMORY_BEFORE, PAGE_RUNNING
 
 
 class ExecutorHandle:
@@ -25,6 +25,7 @@ class ExecutorHandle:
     def __init__(self, number: int) -> None:
         self.number = number
         self.pid = 0
+        self.excess = 0  # bytes that a task had taken when it was killed for them
         self.data, self._data_far = socket.socketpair()
         self.control, self._control_far = socket.socketpair()
         self._page_file = os.memfd_create("taskflow-page", os.MFD_CLOEXEC)
@@ -45,6 +46,11 @@ class ExecutorHandle:
     def deadline_ns(self) -> int:
         """When the running task should have ended, by the monotonic clock in nanoseconds; 0: it has no limit."""
         return self._word(PAGE_DEADLINE)
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Bytes that the running task may use (0: any), and those that the executor had before."""
+        return self._word(PAGE_MEMORY), self._word(PAGE_MEMORY_BEFORE)
 
     def _word(self, index: int) -> int:
         return int.from_bytes(self._page[8 * index : 8 * index + 8], sys.byteorder, signed=True)

@@ -141,6 +141,14 @@ class ServiceError(TaskflowError):
         return error
 
 
+class ContainerError(TaskflowError):
+    """An engine or an image of containers is missing or of no use on a node. The message says which, and the remedy."""
+
+
+class MemoryLimitError(TaskflowError, MemoryError):
+    """A task needed more memory than its constraint ``memory_size`` allows, and was stopped."""
+
+
 class UnavailableError(TaskflowError, NotImplementedError):
     """Something that programs may ask for is not available in this version."""
 

@@ -595,14 +595,16 @@ class Agent:
             while relay.open[kind] and self._pass_on(relay, kind):
                 pass
             self.handlers.pop(relay.sockets[kind].fileno(), None)
-        self._tell_end(number, relay.handle.pid, {**end, "running": relay.handle.running, "killed": relay.killed})
+        handle = relay.handle
+        known = {"running": handle.running, "killed": relay.killed, "excess": handle.excess}
+        self._tell_end(number, handle.pid, {**end, **known})
         relay.handle.close()
 
     def _tell_end(self, number: int, pid: int, end: dict[str, Any]) -> None:
         assert self.stream is not None
         assert self.folders is not None
         log = f"{self.folders.top}/executor-{number}.log"
-        fields = {"running": 0, "killed": "", "problem": "", **end, "executor": number, "pid": pid}
+        fields = {"running": 0, "killed": "", "excess": 0, "problem": "", **end, "executor": number, "pid": pid}
         said = tail(log) or self._zygote.said.splitlines()[-20:]
         self.stream.note("ended", **fields, tail=said, log=log)
 

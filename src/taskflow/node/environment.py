@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+MEMORY_VARIABLE = "TASKFLOW_MEMORY_SIZE"  #: bytes of memory that the task may use, if its constraints say so
+
+
 def node_environment(program_folder: str, scratch: str) -> dict[str, str]:
     """Variables that are the same for all tasks: each has one node and, if it does not say otherwise, one thread."""
     return {

@@ -27,16 +27,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from taskflow.data.store import Store
-from taskflow.node import nested, processes
+from taskflow.node import memory, nested, processes
 from taskflow.node.alarm import Alarm
 from taskflow.node.environment import bind_to_cores
 from taskflow.node.interpreter import Interpreter
 from taskflow.node.report import notice
 from taskflow.wire.channel import Receiver, pack, receive_exactly
-from taskflow.wire.messages import C_RECALL, PAGE_RUNNING
+from taskflow.wire.messages import C_RECALL, PAGE_MEMORY, PAGE_MEMORY_BEFORE, PAGE_RUNNING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 FLUSH_S = 0.0005  #: results of very short tasks are sent this often
 SHORT_S = 0.0002  #: a task shorter than this is very short
@@ -121,6 +121,7 @@ class ExecutorProcess:
         for calls_bodies in (*interpreter.callers_of_bodies, nested.ProcessChannel.pause):
             self.alarm.calls_bodies(calls_bodies)
         interpreter.limited = self.alarm.limited
+        interpreter.limited_memory = self._limited_memory
         self.channel = nested.channel = nested.ProcessChannel(self)
 
     def serve(self) -> None:  # noqa: PLR0915  the loop is the hot path: a call would cost more than its body
@@ -243,6 +244,17 @@ class ExecutorProcess:
             except ConnectionResetError:
                 pass
         return False
+
+    @contextlib.contextmanager
+    def _limited_memory(self, limit: int) -> Iterator[None]:
+        """While a task runs that may use so many bytes, whoever watches this process sees that (`node.memory`)."""
+        page = self.page
+        page[PAGE_MEMORY_BEFORE] = memory.own()
+        page[PAGE_MEMORY] = limit
+        try:
+            yield
+        finally:
+            page[PAGE_MEMORY] = 0
 
     # ------------------------------------------------------------------ for the body of a task that calls tasks
 

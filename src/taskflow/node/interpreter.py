@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections import deque
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from taskflow.core.graph import BLOB, FILE, HELD, SEGMENT, VALUE
@@ -17,7 +18,7 @@ from taskflow.data import serialization
 from taskflow.data.serialization import FIXED_TYPES, decode_blob, encode, is_bare_array, is_plain, state
 from taskflow.model.errors import MissingOutputError, SerializationError
 from taskflow.node.call import Call, Left, steps_text
-from taskflow.node.environment import task_environment
+from taskflow.node.environment import MEMORY_VARIABLE, task_environment
 from taskflow.node.exceptions import encode_error
 from taskflow.node.loans import Loan, may_be_for_want_of_a_copy
 from taskflow.node.report import Key, Report
@@ -27,6 +28,7 @@ from taskflow.wire.messages import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from taskflow.data.store import Descriptor, Store
 
@@ -80,6 +82,7 @@ class Interpreter:
         self.await_news: Callable[[float], None] = _no_news
         self.limited: Callable[[Callable[..., Any], float, str], Callable[..., Any]] | None = None
         self.limits: dict[int, float] = {}
+        self.limited_memory: Callable[[int], AbstractContextManager[None]] = _unwatched
         self.task_id = 0  # of the last task that was not plain
         self.nested: Any = None  # session of the task that runs, if it calls tasks (see `taskflow.nested`)
 
@@ -254,7 +257,8 @@ class Interpreter:
             if environment is None:
                 value = function(*call.args, **call.kwargs)
             else:
-                with task_environment(environment):
+                limit = int(environment.get(MEMORY_VARIABLE, 0))
+                with task_environment(environment), self.limited_memory(limit) if limit else nullcontext():
                     value = function(*call.args, **call.kwargs)
             if type(value) is Left:
                 call.replace(value.arguments)
@@ -452,6 +456,10 @@ class Interpreter:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             self._scratch_folders.append(folder)
         return f"{self._scratch_folders[number]}/{name}"
+
+
+def _unwatched(limit: int) -> AbstractContextManager[None]:  # noqa: ARG001  nobody is there to see it
+    return nullcontext()
 
 
 def _no_news(seconds: float) -> None:

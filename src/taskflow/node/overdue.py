@@ -1,7 +1,8 @@
-"""Which executors are to be killed because the task they run does not heed that its time is over, or its cancellation.
+"""Which executors are to be killed because of the task that they run.
 
-An executor interrupts the body of a task itself (`node.alarm`), but native code may not come back to Python for long.
-The master looks after the executors of its own machine, the agent of a node after those there.
+It does not heed that its time is over, or its cancellation: an executor interrupts the body of a task itself
+(`node.alarm`), but native code may not come back to Python for long. Or it has taken more memory than it may. The
+master looks after the executors of its own machine, the agent of a node after those there.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 from time import monotonic_ns
 from typing import TYPE_CHECKING, TypeVar
 
+from taskflow.node import memory
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from taskflow.launch.local import ExecutorHandle
+    from taskflow.model.functions import FunctionRecord
 
 GRACE_S = 1.0  #: time a body has to end after it has been interrupted
 LOOK_S = 0.1  #: how often executors are looked at while some task has a limit
@@ -21,7 +25,7 @@ T = TypeVar("T")
 
 
 class Overdue:
-    """Keeps the time of what must end. ``limits``: some task function has a time-out."""
+    """Keeps the time of what must end. ``limits``: some task function has a limit of time or of memory."""
 
     def __init__(self) -> None:
         self.limits = False
@@ -37,7 +41,7 @@ class Overdue:
         self._cancelled[task_id] = monotonic_ns()
 
     def find(self, executors: Iterable[tuple[T, ExecutorHandle, Iterable[int]]]) -> list[tuple[T, str]]:
-        """The executors to be killed now, each with the reason: "time_out" or "cancelled".
+        """The executors to be killed now, each with the reason: "time_out", "cancelled" or "memory_size".
 
         Given are, for each executor, what to call it, its handle, and the ids of cancelled tasks that may be there yet.
         What is in none of them is forgotten.
@@ -51,6 +55,12 @@ class Overdue:
             running = handle.running
             if deadline and now > deadline + grace:
                 found.append((executor, "time_out"))
+            allowed, before = handle.memory
+            if allowed and handle.pid:
+                excess = memory.excess(handle.pid, allowed, before)
+                if excess and handle.memory == (allowed, before):
+                    handle.excess = excess
+                    found.append((executor, "memory_size"))
             for task_id in cancelled:
                 since = self._cancelled.get(task_id)
                 if since is None:
@@ -60,3 +70,8 @@ class Overdue:
                     found.append((executor, "cancelled"))
         self._cancelled = pending
         return found
+
+
+def limits_memory(record: FunctionRecord) -> bool:
+    """Whether tasks of the function are killed if they take too much memory."""
+    return record.demand is not None and any(name == "memory_size" for name, _ in record.demand.amounts)

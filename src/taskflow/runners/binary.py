@@ -23,7 +23,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from taskflow.model.errors import ProgramError
 from taskflow.model.parameters import Parameter, StdStream
@@ -34,6 +34,8 @@ from taskflow.runners.command import PATHS, arguments, default_arguments, text, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from taskflow.runners.container import Container
+
 PASS_ON_BYTES = 1 << 20  #: of each output of a program, as much is shown where tasks print; the file has all of it
 TAIL_BYTES = 2000  #: of the error output, as much is told in an error
 
@@ -41,13 +43,6 @@ _numbers = itertools.count(1)
 
 
 # ---------------------------------------------------------------------- programs as bodies of tasks
-
-
-class Container(Protocol):
-    """What a program can be run in. Picklable."""
-
-    def command(self, argv: Sequence[str], *, cwd: str, env: Mapping[str, str], mounts: Sequence[str]) -> list[str]:
-        """The command that runs ``argv`` inside, in the folder ``cwd``; ``mounts``: paths that it needs besides."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,18 +152,17 @@ class Program:
 
         ``env``: variables that it sees besides those of the task.
         """
-        variables = {**os.environ, **(env or {})}
-        argv = self.contained(argv, texts, folder, variables)
-        return self.judged(run(argv, self.where, cwd=folder, env=variables, **streams))
+        if self.container is not None:
+            return self.judged(self.execute_inside(self.container, argv, texts, folder, streams, env))
+        return self.judged(run(argv, self.where, cwd=folder, env={**os.environ, **(env or {})}, **streams))
 
-    def contained(
-        self, argv: Sequence[str], texts: Mapping[str, Sequence[str]], folder: str, env: Mapping[str, str]
-    ) -> Sequence[str]:
-        """The command that runs ``argv`` in the container, if there is one."""
-        if self.container is None:
-            return argv
-        mounts = [path for name in texts if self._is_path(name) for path in texts[name]]
-        return self.container.command(argv, cwd=folder, env=env, mounts=mounts)
+    def execute_inside(
+        self, container: Container, argv: Sequence[str], texts: Mapping[str, Sequence[str]], folder: str,
+        streams: Mapping[str, IO[bytes]], env: Mapping[str, str] | None = None,
+    ) -> Ended:  # fmt: skip
+        """Run a command in a container, with the files among the arguments."""
+        files = {name: texts[name] for name in texts if self._is_path(name)}
+        return container.run(argv, self.where, cwd=folder, env=env, files=files, streams=streams)
 
     def judged(self, ended: Ended) -> int:
         """The exit value. Raises ProgramError if it counts as failure."""
@@ -272,12 +266,17 @@ def _found(name: str, folder: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """A program that has ended. ``exit_value``: negative if a signal ended it; ``kept``: where its output is."""
+    """A program that has ended.
+
+    ``exit_value``: negative if a signal ended it; ``kept``: where its output is; ``image``: what its container, if it
+    was run in one, was made of.
+    """
 
     argv: list[str]
     exit_value: int
     tail: str
     kept: str
+    image: str = ""
 
     def failure(self, where: str) -> ProgramError:
         """The error that says that this exit value is a failure."""
@@ -285,7 +284,8 @@ class Ended:
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit value {code}"
         said = f"; the end of what it said:\n{self.tail}" if self.tail else " and said nothing"
         kept = f"\nAll of its output is in {self.kept}" if self.kept and self.tail else ""
-        return ProgramError(f"{where}: {shlex.join(self.argv)} {how}{said}{kept}")
+        inside = f" in a container of {self.image}" if self.image else ""
+        return ProgramError(f"{where}: {shlex.join(self.argv)}{inside} {how}{said}{kept}")
 
 
 def run(

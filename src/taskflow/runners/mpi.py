@@ -401,6 +401,13 @@ def whole_number(value: object, name: str, where: str) -> int:
 
 # ---------------------------------------------------------------------- programs as bodies of tasks
 
+#: What makes every Open MPI run as root, and more ranks than it counts cores. Others do by themselves.
+_INSIDE = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe", "OMPI_MCA_hwloc_base_binding_policy": "none",
+    "PRTE_MCA_hwloc_default_binding_policy": "none",
+}  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class MPIProgram(binary.Program):
@@ -421,10 +428,13 @@ class MPIProgram(binary.Program):
         self, programs: Sequence[tuple[int, Sequence[str]]], texts: dict[str, list[str]], folder: str,
         streams: Mapping[str, Any], env: Mapping[str, str] | None = None,
     ) -> int:  # fmt: skip
-        """The same for several programs in one world. In a container, each rank has one of its own."""
-        variables = {**_environment(self.world), **(env or {})}
-        inside = [(count, self.contained(argv, texts, folder, variables)) for count, argv in programs]
-        launcher = starting(self.world, inside, self.where)
+        """The same for several programs in one world."""
+        if self.container is not None:
+            argv = self._command_inside(programs)
+            return self.judged(
+                self.execute_inside(self.container, argv, texts, folder, streams, {**_INSIDE, **(env or {})})
+            )
+        launcher = starting(self.world, programs, self.where)
         try:
             ended = binary.run(
                 launcher.argv, self.where, cwd=folder, env={**launcher.environment, **(env or {})}, **streams
@@ -432,6 +442,18 @@ class MPIProgram(binary.Program):
         finally:
             launcher.remove_files()
         return self.judged(ended)
+
+    def _command_inside(self, programs: Sequence[tuple[int, Sequence[str]]]) -> list[str]:
+        """The command in a container: the launcher, too, is that of the image, of whatever kind."""
+        if self.world.hosts > 1:
+            raise ProgramError(
+                f"{self.where}: the world of an MPI program in a container is on one node, and this one is to be on "
+                f"{self.world.hosts}; with processes_per_node={self.world.processes} it has one"
+            )
+        words = [os.path.expandvars(self.world.runner), *self.world.flags]
+        for count, argv in programs:
+            words += [*([":"] if argv is not programs[0][1] else []), "-n", str(count), *argv]
+        return words
 
 
 @dataclasses.dataclass(frozen=True)

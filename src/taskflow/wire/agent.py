@@ -11,7 +11,7 @@ Notes, master to agent:
   welcome    time: seconds since the run began
   start      executor, cores: start one of that number, bound to these processor cores if any are named
   cancelled  executor, task: it has been told to end the task; it is killed if it does not heed that
-  limits     some task function has a time-out: keep the time
+  limits     some task function has a time-out or a limit of memory: look after the executors
   span       span, hosts {name: (host, port, number)}: an attempt at a task has these nodes, of which this is one
   span over  span: it has ended; everything that was started for it from here or from there is ended (`node.elsewhere`)
   leave      have the executors tell what they have kept back; they end
@@ -21,7 +21,8 @@ Notes, master to agent:
 Notes, agent to master:
   ready      facts about the node (see `Agent.facts`): executors can be started
   started    executor, pid
-  ended      executor, pid, status, max_rss_kb, running (task), killed (why), tail (last lines of its log), log (path);
+  ended      executor, pid, status, max_rss_kb, running (task), killed (why), excess (bytes that a task had
+             taken when it was killed for them), tail (last lines of its log), log (path);
              status None: how it ended is not known, and ``problem`` may say more
   left       the executors have said all
   gone       why: the agent ends, and it was not asked to; also in place of ``ready``

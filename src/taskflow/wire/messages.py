@@ -68,3 +68,5 @@ C_CANCEL = b"C"  #: + 4 bytes task id: it is cancelled; no answer but the report
 # The page of memory that an executor shares with the master: words of 8 bytes.
 PAGE_RUNNING = 0  #: id of the running task; 0: none; -n: it loads function n
 PAGE_DEADLINE = 1  #: when the running task should end, by the monotonic clock in nanoseconds; 0: any time
+PAGE_MEMORY = 2  #: bytes that the running task may use; 0: any
+PAGE_MEMORY_BEFORE = 3  #: bytes that its executor had before

@@ -1,16 +1,7 @@
 """``@container``: a task that is run in a container."""
 
-from taskflow.pycompss.runners import RunnerDecorator
+from taskflow.api.container import container
 
-
-class Container(RunnerDecorator):
-    """``@container(engine="DOCKER", image="ubuntu")``."""
-
-    name = "container"
-    mandatory = ("engine", "image")
-    optional = ("options", "fail_by_exit_value", "working_dir", "binary")
-
-
-container = Container
+Container = container
 
 __all__ = ["Container", "container"]
