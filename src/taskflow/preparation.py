@@ -113,6 +113,10 @@ def make_machines(
         launch = SshLauncher(
             options.ssh_config, tunnel=options.tunnel, listen=options.listen, home_disks=cluster.home_disks, warn=_warn
         )
+        if os.environ.get("TASKFLOW_LAUNCH_AGENT"):  # this run is a task of another
+            from taskflow.launch.within import LauncherWithin
+
+            launch = LauncherWithin(launch)
     return Machines(run, cluster, options, launch, _scheduler(cluster, options), words)
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 import taskflow
-from taskflow import FILE_OUT_STDOUT, RequirementsError, compss_open, julia, task
+from taskflow import FILE_OUT, FILE_OUT_STDOUT, RequirementsError, compss, compss_open, compss_wait_on, julia, task
 from tests.cluster.agents import Agents, nodes, setup, wait_until
 
 
@@ -64,3 +64,37 @@ def test_where_no_node_has_it_the_call_says_so_for_each(script, tmp_path):
     what = r"(?s)where needs what no node has.*installed program +julia +not in .*\ninstall julia there"
     with pytest.raises(RequirementsError, match=what):
         where(str(tmp_path / "out"))
+
+
+INNER = """
+import os, sys, time
+from taskflow import compss_wait_on, task
+
+@task(returns=1)
+def where(number):
+    time.sleep(0.2)
+    return os.environ["TASKFLOW_RUN_DIR"]
+
+found = set(compss_wait_on([where(i) for i in range(6)]))
+with open(sys.argv[1], "w") as file:
+    file.write("\\n".join(sorted(found)))
+"""
+
+
+@pytest.mark.parametrize(("in_master", "places"), [("true", 2), ("false", 1)])
+def test_a_program_of_tasks_uses_all_nodes_of_its_task_without_ssh(in_master, places, tmp_path):
+    (tmp_path / "inner.py").write_text(INNER)
+
+    @compss(app_name=f"{tmp_path}/inner.py", computing_nodes=2, worker_in_master=in_master)
+    @task(out=FILE_OUT, on_failure="FAIL", returns=1)
+    def inner(out):
+        pass
+
+    Agents(tmp_path).start(setup("one", 1), setup("two", 1))
+    try:
+        wait_until(lambda: len(nodes()) == 2)
+        assert compss_wait_on(inner(str(tmp_path / "out"))) == 0
+        with compss_open(str(tmp_path / "out")) as file:
+            assert len(file.read().splitlines()) == places
+    finally:
+        taskflow.stop(cancel=True)

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskflow.model.cluster import NodeSetup
     from taskflow.wire.agent import AgentConfig
@@ -37,17 +37,18 @@ class AgentProcess(Protocol):
 
 
 class LocalAgentProcess:
-    """An agent of this machine."""
+    """An agent of this machine, or one that ``command`` starts somewhere, with its streams."""
 
     def __init__(
-        self, config: AgentConfig, environment: Mapping[str, str] | None = None, interpreter: str = ""
-    ) -> None:
+        self, config: AgentConfig, environment: Mapping[str, str] | None = None, interpreter: str = "",
+        command: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         package_parent = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
         variables = {**os.environ, **(environment or {})}
         variables["PYTHONPATH"] = os.pathsep.join([package_parent, *filter(None, [variables.get("PYTHONPATH")])])
         self._log = os.memfd_create("taskflow-agent-log", os.MFD_CLOEXEC)
         self.process = subprocess.Popen(
-            [interpreter or sys.executable, "-m", "taskflow.node.agent"],
+            command or [interpreter or sys.executable, "-m", "taskflow.node.agent"],
             stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, env=variables, start_new_session=True, bufsize=0,
         )  # fmt: skip
         assert self.process.stdin is not None
