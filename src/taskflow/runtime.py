@@ -268,7 +268,8 @@ class Session:
         if per_node > 1 and not alone:
             requirements = requirements.times(per_node)
         found = [(node.name, mismatches(requirements, node, home=home)) for node, home in nodes]
-        if sum(not problems for _, problems in found) < (1 if alone else hosts):
+        unseen = self._unseen()
+        if unseen + sum(not problems for _, problems in found) < (1 if alone else hosts):
             raise RequirementsError(self._why_never(name, 1 if alone else hosts, found))
         if alone and hosts * per_node > 1:
             requirements, hosts = self._on_one_node(requirements, hosts, per_node, nodes[0][0]), 1
@@ -277,6 +278,8 @@ class Session:
             self.engine.start_io(self.io_executors)
         fitting = [node for (node, _), (_, problems) in zip(nodes, found, strict=True) if not problems]
         if any(demand_on(requirements, node) != demand._replace(hosts=1) for node in fitting):
+            demand = demand._replace(varies=True)
+        if unseen:  # they may be like no other
             demand = demand._replace(varies=True)
         if demand.varies or requirements.programs or len(fitting) < len(nodes):
             demand = demand._replace(nodes=requirements)
@@ -356,11 +359,19 @@ class Session:
         nodes = [(crew.node or self.node, False) for number, crew in crews.items() if number and crew.size]
         if self.cluster is not None:
             present = {node.name for node, _ in nodes}
-            nodes += [(setup.node, False) for setup in self.cluster.nodes if setup.name not in present]
+            others = [setup for setup in self.cluster.nodes if setup.described and setup.name not in present]
+            nodes += [(setup.node, False) for setup in others]
         has_home = self.cluster is not None and self.cluster.home is not None
         if has_home or crews[0].size or not nodes:
             nodes.insert(0, (self.node, True))
         return nodes
+
+    def _unseen(self) -> int:
+        """How many nodes may be there soon of which nobody knows yet what they have."""
+        if self.cluster is None or all(setup.described for setup in self.cluster.nodes):
+            return 0
+        coming = set(self.engine.coming)
+        return sum(not setup.described and setup.name in coming for setup in self.cluster.nodes)
 
     def sent_definition(self, function: Any) -> tuple[Any, ...] | None:  # noqa: ARG002
         """How executors get at a function's code, if that is known without asking the function (`taskflow.nested`)."""

@@ -81,7 +81,7 @@ def test_direction_replaces_that_of_the_type():
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        ("INOUT", "'INOUT' is not a direction"),
+        ("INOUT", "'INOUT' is a text, not a direction"),
         (None, "is not a direction"),
         ({"depht": 1}, "unknown key 'depht'; the keys are type, direction"),
         ({Type: "IN"}, "Type must be a direction object"),

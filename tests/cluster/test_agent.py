@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from types import SimpleNamespace
 import pytest
 
 import taskflow
-from taskflow import IO, compss_wait_on, task
+from taskflow import IO, RequirementsError, compss_wait_on, constraint, task
 from taskflow.drivers.remote import Nodes
 from taskflow.model.cluster import ClusterOptions
 from taskflow.model.errors import ExecutorDiedError, NodeLostError, NoNodeError, TimeOutError
@@ -340,6 +341,53 @@ def test_a_node_with_more_executors_than_open_files_are_usual(agents):
         taskflow.stop()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# ---------------------------------------------------------------------- nodes that are merely named
+
+
+@constraint(memory_size=1_000_000)
+@task(returns=1)
+def remember_everything():
+    raise NotImplementedError
+
+
+@constraint(processors=[{"processor_type": "GPU", "computing_units": 1}])
+@task(returns=1)
+def device():
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def test_a_node_that_is_merely_named_has_what_its_agent_finds(agents):
+    agents.environment = {"CUDA_VISIBLE_DEVICES": "3,5"}
+    agents.start(setup("far", units=0, described=False))
+    assert nodes()["far"].facts["cores"] == len(nodes()["far"].links)
+    with pytest.raises(RequirementsError) as caught:
+        remember_everything()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    (row,) = [line.split() for line in str(caught.value).splitlines() if "memory_size" in line]
+    assert row[:3] == ["memory_size", "1e+06", "GB"]
+    assert float(row[3]) <= memory * 1.01
+    assert set(compss_wait_on([device() for _ in range(6)])) <= {"3", "5"}
+
+
+def test_a_task_waits_for_nodes_of_which_nobody_knows_yet_what_they_have(agents):
+    go = threading.Event()
+    launch = agents.launch
+
+    def launch_late(setup, config_of):
+        if setup.name == "late":
+            assert go.wait(20)
+            agents.environment = {"CUDA_VISIBLE_DEVICES": "7"}
+        return launch(setup, config_of)
+
+    agents.launch = launch_late
+    agents.start(setup("early", described=False), setup("late", described=False))
+    number, never = device(), remember_everything()
+    go.set()
+    assert compss_wait_on(number) == "7"
+    with pytest.raises(NoNodeError, match=r"(?s)satisfies its constraints:.*late.*memory_size *1e\+06 GB"):
+        compss_wait_on(never)
 
 
 # ---------------------------------------------------------------------- nodes that are lost

@@ -84,7 +84,7 @@ def _setups(word: str) -> list[NodeSetup]:
         if not HOST.fullmatch(host):
             raise ArgumentError(f"--nodes: {host!r} cannot be the name of a host")
     processors = (Processor(int(units or 0)),)
-    return [NodeSetup(Node(host, processors), host, user=user or "") for host in hosts]
+    return [NodeSetup(Node(host, processors), host, user=user or "", described=False) for host in hosts]
 
 
 def is_home(setup: NodeSetup) -> bool:

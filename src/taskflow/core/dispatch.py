@@ -27,6 +27,7 @@ from taskflow.core.placement import BALANCE_S, SPREAD_EVERY, booked_cost
 from taskflow.core.scheduling import Scheduler
 from taskflow.core.spanning import DRAWING_BYTES, Spanning
 from taskflow.model.errors import NoNodeError
+from taskflow.model.requirements import mismatches, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from taskflow.core.crew import Crew
     from taskflow.core.master import Master
     from taskflow.model.functions import FunctionRecord
+    from taskflow.model.requirements import Requirements
 
 FEED = 32  #: tasks for each executor that a crew is given at a time, at most
 LOOK_AT = 4  #: crews that one without work looks at for something to take over
@@ -528,8 +530,9 @@ class Dispatch(Moving):
                 self.serve_soon()  # it was ahead of others
 
     def _fail_all(self, tasks: deque[Task]) -> None:
-        left = sum(1 for crew in self.kernel.crews.values() if crew.size)
-        what = "no node is left" if not left else f"none of the {left} nodes that are left satisfies its constraints"
+        left = [crew for crew in self.kernel.crews.values() if crew.size]
+        what = f"none of the {len(left)} nodes that are left satisfies its constraints" if left else "no node is left"
+        what += why_not(tasks[0].function.requirements, left)  # they are of one function, if they have constraints
         for task in tasks:
             if task.state == READY:
                 where = f"task {task.id} {task.function.name}, called at {task.location}"
@@ -563,6 +566,16 @@ class Dispatch(Moving):
         self.spanning.clear()
         self._securing.clear()
         self._awaiting.clear()
+
+
+def why_not(requirements: Requirements | None, crews: list[Crew]) -> str:
+    """A table of what keeps tasks with these requirements from running on the nodes, after a colon; "" without one."""
+    found = [
+        (crew.name, mismatches(requirements, crew.node, home=not crew.number))
+        for crew in crews
+        if requirements is not None and crew.node is not None
+    ]
+    return f":\n{table(found)}" if found else ""
 
 
 def _by_head(kind: Kind) -> tuple[bool, int]:

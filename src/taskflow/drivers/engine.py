@@ -44,7 +44,7 @@ from taskflow.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from taskflow.core.claims import Claim
     from taskflow.core.crew import Crew
@@ -299,6 +299,11 @@ class Engine:
     def close(self, *, cancel: bool) -> None:
         """End all executors."""
         raise NotImplementedError
+
+    @property
+    def coming(self) -> Collection[str]:
+        """Names of nodes that may join soon."""
+        return ()
 
     def start_io(self, count: int) -> None:
         """See to it that each node has executors for tasks that need no computing unit."""

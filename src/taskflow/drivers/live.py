@@ -43,7 +43,7 @@ from taskflow.wire.channel import Receiver, pack
 from taskflow.wire.messages import C_CANCEL, C_RECALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from taskflow.core.graph import Datum, Task
     from taskflow.core.placement import Executor
@@ -263,7 +263,8 @@ class LiveEngine(Engine):
         """The agent of a node is ready. Called with the lock held."""
         if self.carrier is not None:
             self.carrier.join(node)
-        offer = node.place.setup.node
+        setup = node.place.setup
+        offer = setup.node if setup.described else setup.node.found(node.facts["offer"])
         if not offer.is_unit_count_known:
             offer = offer.with_units(node.facts["cores"])
         offer = dataclasses.replace(offer, programs=frozenset(node.facts["programs"]))
@@ -305,6 +306,11 @@ class LiveEngine(Engine):
         if not dispatch.expecting:
             self.kernel.serving[-1] = dispatch
             self.wake()
+
+    @property
+    def coming(self) -> Collection[str]:
+        """See `Engine`."""
+        return () if self.nodes is None else self.nodes.coming
 
     def hear_node(self, node: RemoteNode, note: dict[str, Any]) -> None:
         """The agent of a node has said something about data. Called with the lock held."""

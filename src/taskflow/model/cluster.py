@@ -17,7 +17,8 @@ class NodeSetup:
     """A node and how to get there: what `launch` needs to start an agent on it. "" and 0 mean: not said.
 
     ``node``: what it offers to tasks. If nobody has said how many computing units it has (`Node.is_unit_count_known`
-    is false), the agent counts the cores, and `Node.with_units` gives the node as it is.
+    is false), the agent counts the cores, and `Node.with_units` gives the node as it is. ``described``: what nobody has
+    said of it, besides, is not known; if false, it was merely named, and has what its agent finds (`Node.found`).
     ``host``, ``user``, ``port``: where SSH connects to; the user's SSH configuration may say more.
     ``working_dir``: the folder under which runs keep their folders; not said: ``taskflow-<user id>`` in the temporary
     folder of the node. ``interpreter``: the Python to run there. ``pythonpath``, ``library_path``, ``classpath``,
@@ -41,6 +42,7 @@ class NodeSetup:
     known_hosts: str = ""
     min_port: int = 0
     max_port: int = 0
+    described: bool = True
 
     @property
     def name(self) -> str:

@@ -189,6 +189,23 @@ class Node:
         return dataclasses.replace(self, processors=tuple(known))
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What was found out about a machine, for `found`; as plain data that can be sent."""
+        processors = [(each.units, each.type, each.architecture) for each in self.processors]
+        return {"processors": processors, **{name: getattr(self, name) for name in _FOUND}}
+
+    def found(self, facts: dict[str, Any]) -> Node:
+        """This node, of which nobody has said more than its name and perhaps its units, as it turned out to be."""
+        units = self.units
+        processors = [
+            Processor(units if kind == "CPU" and units else count, kind, architecture=architecture)
+            for count, kind, architecture in facts["processors"]
+        ]
+        return dataclasses.replace(
+            self, processors=tuple(processors), **{name: facts[name] for name in _FOUND}
+        )  # fmt: skip
+
+    @property
     def executors(self) -> int:
         """How many executors run its tasks: one for each computing unit, but no more than tasks may run."""
         return self.units if self.limit_of_tasks is None else min(self.units, self.limit_of_tasks)
@@ -222,6 +239,12 @@ class Node:
         for places in _selections(self.processors):
             amounts[_name_of(places)] = float(sum(self.processors[place].units for place in places))
         return amounts
+
+
+#: Of a node's fields, those that the machine itself tells.
+_FOUND = (
+    "memory_size", "storage_size", "operating_system_type", "operating_system_distribution", "operating_system_version",
+)  # fmt: skip
 
 
 # ---------------------------------------------------------------------- reading constraints

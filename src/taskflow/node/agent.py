@@ -31,7 +31,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from taskflow.cluster.machine import programs_here, usable_cores, usable_memory, visible_gpus
+from taskflow.cluster.machine import describe_node, programs_here, usable_cores, usable_memory, visible_gpus
 from taskflow.data.serve import DataServer, DataService, token_for
 from taskflow.data.shares import Shares
 from taskflow.data.transfers import Mover
@@ -400,6 +400,7 @@ class Agent:
             "memory": usable_memory(),
             "gpus": visible_gpus(),
             "programs": programs_here(),
+            "offer": describe_node(usable_cores(), self.folders.files).facts,
             "folder": self.folders.top,
             "files": self.folders.files,
             "segments": self.folders.segments,
