@@ -933,10 +933,12 @@ def _forget(ended: Session) -> None:
 def _stop_at_exit() -> None:
     """A program that ends without `stop`: end the executors, and lose nothing that was asked for."""
     if session is not None and os.getpid() == _pid:
+        told = session.engine.told
         try:
             session.stop()
         except Exception as error:  # noqa: BLE001  the interpreter is ending: report, as an exit hook would
-            sys.stderr.write(f"taskflow: {type(error).__name__}: {error}{error.__cause__ or ''}\n")
+            if not told:
+                sys.stderr.write(f"taskflow: {type(error).__name__}: {error}{error.__cause__ or ''}\n")
             os._exit(1)
 
 

@@ -513,9 +513,9 @@ def test_a_run_without_nodes_ends_with_an_error_soon(agents):
     begin = time.monotonic()
     with pytest.raises(NoNodeError, match="no node is left"):
         compss_wait_on(results)
+    assert time.monotonic() - begin < 4  # about two; they are slower when many others use the machine
     with pytest.raises(NoNodeError, match="no node is left"):
         compss_wait_on(add(1, 2))
-    assert time.monotonic() - begin < 12
 
 
 def test_the_loss_of_a_node_may_be_made_to_end_the_run(agents):
@@ -523,8 +523,9 @@ def test_the_loss_of_a_node_may_be_made_to_end_the_run(agents):
     wait_until(lambda: len(nodes()) == 2)
     results = [slow_add(i, 1, 0.1) for i in range(100)]
     os.kill(agents.pid("one"), signal.SIGKILL)
-    with pytest.raises(taskflow.TaskflowError, match=r"node one .*is lost"):
+    with pytest.raises(NodeLostError, match=r"node one .*is lost") as caught:
         compss_wait_on(results)
+    assert caught.value.__cause__ is None  # it would say the same again
     taskflow.stop(cancel=True)
 
 
@@ -545,6 +546,34 @@ def test_a_node_that_does_not_start_is_told_of(agents, capfd):
     agents.start(setup("one"), setup("two"))
     assert compss_wait_on(add(1, 2)) == 3
     wait_until(lambda: "node one could not be started: one is switched off" in capfd.readouterr().err, 5)
+    taskflow.stop()
+    assert capfd.readouterr().err == "taskflow: 1 of the 2 nodes could not be used: one\n"
+
+
+@pytest.mark.parametrize(("error", "tries"), [(ConnectionRefusedError("refused"), 3), (OSError("no such user"), 1)])
+def test_a_start_that_failed_for_what_may_pass_is_tried_again(agents, capfd, error, tries):
+    launch = agents.launch
+    tried = []
+
+    def launch_late(setup, config_of):
+        if setup.name == "late":
+            tried.append(time.monotonic())
+            if len(tried) < 3:
+                raise error
+        return launch(setup, config_of)
+
+    agents.launch = launch_late
+    agents.start(setup("one"), setup("late"))
+    assert compss_wait_on(add(1, 2)) == 3
+    if tries == 1:
+        time.sleep(2)
+    wait_until(lambda: ("late" in nodes()) == (tries == 3))
+    assert len(tried) == tries
+    taskflow.stop()
+    said = capfd.readouterr().err
+    assert said.count(f"could not be started: {error}") == 1
+    assert ("tried again" in said) == (tries == 3)
+    assert ("1 of the 2 nodes could not be used" in said) == (tries == 1)
 
 
 def test_an_agent_that_ends_at_once_is_told_of_with_what_it_said(agents):
@@ -577,7 +606,7 @@ def test_a_full_disk_is_told_of(agents, tmp_path):
 def test_an_agent_that_cannot_reach_the_master_says_so(agents):
     launch = agents.launch
     agents.launch = lambda setup, config_of: launch(setup, lambda host, _: config_of(host, 1))
-    with pytest.raises(NodeLostError, match=r"cannot reach the main program at 127.0.0.1 port 1: .*--tunnel"):
+    with pytest.raises(NodeLostError, match=r"cannot reach the main program at 127.0.0.1 port 1: .*tunnel=True"):
         agents.start()
 
 

@@ -114,7 +114,7 @@ def test_the_folder_that_the_description_names_is_used(run, program, tmp_path):
 def test_a_run_without_a_node_that_can_be_reached_says_why(run, program, loopback_cluster):
     loopback_cluster.crash("node1")
     done = run(program, "--nodes", "node1:2")
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "node1: node1, which is 127.0.1.1 port" in done.stderr
     assert "refuses the connection" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr

@@ -42,6 +42,39 @@ def test_a_summary_says_what_each_node_did(journal):
     assert "host2: it has said nothing for 8 s" in text
 
 
+def test_tasks_whose_node_had_no_time_to_tell_of_them_are_counted(journal):
+    path = journal(
+        INC,
+        node(1, 0, "joined"),
+        executor(0, 0, "started", node=1),
+        {"e": "tasks", "t": 10, "fn": 3, "first": 1, "count": 5},
+        done(0, (1, 0, 500_000)),
+        node(1, 3_000_000, "lost"),
+        {"e": "failed", "t": 9, "id": 4, "x": 0, "attempt": 1, "final": True, "error": "ValueError: no"},
+        {"e": "cancelled", "t": 9, "ids": [5]},
+        {"e": "end", "t": 4_000_000, "exit": 0, "tasks": 5},
+    )
+    summary = summarise(path)
+    assert (summary.tasks, summary.done, summary.failed, summary.cancelled) == (5, 3, 1, 1)
+
+
+def test_a_node_that_was_tried_in_vain_is_told_of_once(journal):
+    path = journal(
+        INC,
+        node(1, 0, "joined"),
+        {**node(2, 0, "failed", "refused"), "name": "absent"},
+        {**node(3, 0, "failed", "refused"), "name": "late"},
+        {**node(4, 5, "failed", "refused again"), "name": "absent"},
+        {**node(5, 6, "joined"), "name": "late"},
+        {"e": "end", "t": 4_000_000, "exit": 0},
+    )
+    summary = summarise(path)
+    assert [(each.name, each.state) for each in summary.nodes[1:]] == [("absent", "failed"), ("late", "joined")]
+    lines = format_summary(summary).splitlines()
+    assert "Nodes that could not be used: absent" in lines
+    assert "absent: refused again" in lines
+
+
 def test_a_run_on_one_machine_has_no_table_of_nodes(journal):
     path = journal(INC, executor(0, 0, "started"), done(0, (1, 0, 500)), {"e": "end", "t": 4_000_000, "exit": 0})
     assert summarise(path).nodes == ()

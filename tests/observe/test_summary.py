@@ -38,7 +38,7 @@ def full_journal(journal):
         FAILED | {"attempt": 2, "final": True},
         {"e": "cancelled", "t": 2_000_001, "ids": [1202, 1203], "why": "input of task 5 failed"},
         executor(1, 2_500_000, "died", why="SIGKILL"),
-        {"e": "end", "t": 4_000_000, "exit": 1, "tasks": 1205, "failed": 1},
+        {"e": "end", "t": 4_000_000, "exit": 1, "tasks": 1005, "failed": 1},
     )
 
 

@@ -23,7 +23,7 @@ from taskflow.cli import start
 from taskflow.cli.options import Options, UsageError, help_text, parse
 from taskflow.cli.program import NotRunnableError, Program
 from taskflow.cli.signals import LAST_CHANCE, Signals
-from taskflow.model.errors import ClusterFileError, COMPSsException, FindingsError, TaskflowError
+from taskflow.model.errors import ClusterFileError, COMPSsException, FindingsError, NodeLostError, TaskflowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ class Launch:
         except (TaskflowError, OSError) as error:
             self.signals.restore()
             say(f"the run cannot start: {error}")
-            return 2
+            return 1 if isinstance(error, NodeLostError) else 2
         except KeyboardInterrupt:  # while it waited for the nodes
             from taskflow import runtime
 

@@ -263,6 +263,7 @@ class Engine:
         self.snapshots = Snapshots(self.store)
         self.ledger: Ledger | None = None  # in a run with several nodes
         self.journal = journal
+        self.told = False  # why the run has ended before its time: the main program knows
         self.epoch = monotonic()
         self.functions: dict[int, FunctionRecord] = {}
         self.held: weakref.WeakValueDictionary[tuple[int, int], Version] = weakref.WeakValueDictionary()

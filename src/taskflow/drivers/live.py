@@ -728,7 +728,11 @@ class LiveEngine(Engine):
                 self.latches.remove(latch)
 
     def _check(self) -> None:
+        if isinstance(self.crash, NodeLostError):  # as the user has demanded: nothing is wrong with the runtime
+            self.told = True
+            raise NodeLostError(self._why_closed())
         if self.crash is not None:
+            self.told = True
             raise NotRunningError(self._why_closed()) from self.crash
         if self.closing:
             raise NotRunningError("the session was stopped while a thread waited for its tasks")

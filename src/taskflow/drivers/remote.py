@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskflow.drivers.engine import Link
 from taskflow.launch.local import allow_files
+from taskflow.launch.ssh_config import AwayError
 from taskflow.model.errors import NodeLostError, TaskflowError
 from taskflow.wire.agent import CONTROL, DATA, NOTE, PING_S, AgentConfig, read_note
 from taskflow.wire.channel import Cutter
@@ -65,8 +66,10 @@ class Machines:
 
 STALL_S = 0.005  #: as for executors at home, plus the way there and back
 READY_S = 60.0  #: an agent that was started has so long to connect and to be ready
-RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  #: pauses before a lost node's agent is started anew; the last repeats
-RETURN_S = 6.0  #: a node that was lost for longer is not waited for by tasks that only it could run
+#: Pauses before an agent is started anew, on a node that was lost or could not be reached; the last repeats.
+RETRY_S = (0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+RETURN_S = 2.5  #: tasks that only a lost node could run wait so long for a connection to it
+BRIEF_S = 1.0  #: and so long if it did not let us in at once, or has been silent
 LEAVE_S = 3.0  #: longest that executors may take to say what they have kept back
 SILENT_S = 0.5  #: longest that the SSH connection to a node that has fallen silent is tried for its agent's end
 END_S = 6.0  #: longest that agents may take to end
@@ -178,15 +181,31 @@ class Place:
         self.node: RemoteNode | None = None
         self.process: AgentProcess | None = None
         self.problem = ""  # why the last start failed
-        self.starting = True
+        self.starting = True  # for the first time, or since it was lost, and it is not known yet what comes of it
+        self.reached = False  # the present start has got through to it
+        self.failures = 0  # starts that have failed, since it was lost
         self.was_here = False
-        self.lost_at = 0.0
+        self.given_up = False
+        self.lost_at = 0.0  # since when it is missed; 0: it is not
         self.silent = False  # the last life ended without a word: its process can hardly be reached
 
     @property
     def is_here(self) -> bool:
         """Whether tasks can run there."""
         return self.node is not None and self.node.ready
+
+    @property
+    def may_come(self) -> bool:
+        """Whether tasks that no other node can run should wait for it."""
+        if self.is_here or self.given_up:
+            return False
+        if self.reached or not self.lost_at:
+            return self.starting or self.reached
+        return monotonic() - self.lost_at <= (BRIEF_S if self.failures or self.silent else RETURN_S)
+
+    def missed(self) -> None:
+        """It is lost, or could not be reached."""
+        self.lost_at = self.lost_at or monotonic()
 
 
 class Nodes:
@@ -238,38 +257,48 @@ class Nodes:
                 self.changed.wait(1.0)
 
     def _tend(self, place: Place) -> None:
-        """Body of a place's thread: have an agent started; after a loss try again, with longer and longer pauses."""
-        attempt = 0
+        """Body of a place's thread: have an agent started, and if that fails try again, with longer and longer pauses.
+
+        The first start is tried again only if what went wrong may pass.
+        """
         while not self.closing:
-            if place.was_here:
-                pause = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+            if place.lost_at:
+                pause = RETRY_S[min(place.failures, len(RETRY_S) - 1)]
                 with self.changed:
                     if self.changed.wait_for(lambda: self.closing, pause):
                         return
-                attempt += 1
                 self._end_process(place)
+            problem = ""
+            passes = place.was_here
             try:
                 self._start_agent(place)
-                problem = ""
             except Exception as error:  # noqa: BLE001  whatever it is, it is told
                 problem = self.words(str(error)) or type(error).__name__
+                passes |= isinstance(error, (AwayError, ConnectionError, TimeoutError))
             with self.changed:
+                place.reached = False
                 place.problem = problem
-                if not problem:
-                    place.starting = False
-                    return
                 if self.closing:
                     return
-                again = place.was_here
-                if not again:
-                    place.starting = False
+                place.starting = False
+                if not problem:
+                    return
+                place.failures += 1
+                place.missed()
+                place.given_up = not passes
                 self._journal(place.number, place.setup.name, "failed", problem)
                 self.changed.notify_all()
-                if not again:
-                    if any(other.starting or other.is_here for other in self.places):
-                        self._warn(f"node {place.setup.name} could not be started: {problem}")
-                    self.engine.nodes_changed()
+                if not place.was_here and place.failures == 1 and self._goes_on:
+                    again = "\n  It is tried again now and then." if passes else ""
+                    self._warn(f"node {place.setup.name} could not be started: {problem}{again}")
+                self.engine.nodes_changed()
+                if not passes:
                     return
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether tasks can run somewhere, or may soon."""
+        return bool(self.engine.kernel.home.size) or any(place.starting or place.is_here for place in self.places)
 
     def _start_agent(self, place: Place) -> None:
         """Start an agent and wait until it is ready. Raises TaskflowError and OSError. Without the lock."""
@@ -277,6 +306,7 @@ class Nodes:
             place.number = number = self._next_number
             self._next_number += 1
             place.token = make_token()
+            place.reached = False
         process = self.launch(place.setup, lambda host, port: self._config(place, host, port))
         with self.engine.lock:
             place.process = process
@@ -301,6 +331,8 @@ class Nodes:
         raise TaskflowError(f"the agent {ended}" + (f"; it said:\n    {said}" if said else ""))
 
     def _config(self, place: Place, host: str, port: int) -> AgentConfig:
+        """The configuration of the agent of a place, which has been reached."""
+        place.reached = True
         engine = self.engine
         setup = place.setup
         settings = engine.settings
@@ -425,6 +457,7 @@ class Nodes:
         place.was_here = True
         place.silent = False
         place.lost_at = 0.0
+        place.failures = 0
         self._journal(node.number, node.name, "joined", "", host=facts["host"], python=facts["python"])
         if self.engine.overdue.limits:
             node.note("limits")
@@ -477,12 +510,7 @@ class Nodes:
     @property
     def coming(self) -> list[str]:
         """Names of the nodes that may be there soon: they are being started, or were lost a moment ago."""
-        now = monotonic()
-        return [
-            place.setup.name
-            for place in self.places
-            if not place.is_here and (place.starting if not place.lost_at else now - place.lost_at <= RETURN_S)
-        ]
+        return [place.setup.name for place in self.places if place.may_come]
 
     def lose(self, node: RemoteNode, why: str) -> None:
         """A node is lost: its tasks go elsewhere, and its agent is started anew if that may help."""
@@ -501,17 +529,15 @@ class Nodes:
             return  # whoever starts it tells why that failed
         error = NodeLostError(self._certificate(node, why))
         self._journal(node.number, node.name, "lost", why)
-        place.lost_at = monotonic()
+        place.missed()
+        place.starting = not node.unfit
+        place.given_up = node.unfit
         engine.node_lost(node, error)
         if self.options.shutdown_in_node_failure:
             engine.give_up(NodeLostError(self.words(f"the run ends, as --shutdown_in_node_failure demands: {error}")))
             return
         self._warn(f"{error}\n  Its tasks run elsewhere." + ("" if node.unfit else " Its agent is started anew."))
-        if node.unfit:
-            place.lost_at = -RETURN_S  # it is not waited for
-            engine.nodes_changed()
-        else:
-            place.starting = True
+        if not node.unfit:
             self._begin(place)
         self.changed.notify_all()
 
@@ -574,6 +600,13 @@ class Nodes:
         for closer in closers:
             closer.join(max(0.0, deadline - monotonic()))
         # A node that is just being connected to is not waited for: an agent there finds its input at its end.
+        self._tell_of_absent()
+
+    def _tell_of_absent(self) -> None:
+        """Say once more, where it is not overlooked, which nodes have never been there."""
+        absent = [place.setup.name for place in self.places if place.problem and not place.was_here]
+        if absent and (self.engine.kernel.home.size or any(place.was_here for place in self.places)):
+            self._warn(f"{len(absent)} of the {len(self.places)} nodes could not be used: {', '.join(absent)}")
 
     def _wait_for(self, done: Callable[[RemoteNode], bool], seconds: float) -> None:
         """Read from all nodes, with nobody else doing so, until it is true of each of them or the time is over."""

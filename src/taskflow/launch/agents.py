@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from taskflow.launch import bundle
 from taskflow.launch.ssh import Attempt, Network
-from taskflow.launch.ssh_config import SshError
+from taskflow.launch.ssh_config import AwayError, SshError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,10 +64,11 @@ _LOADER = (
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A node on which it could not be done. ``why``: a sentence for people."""
+    """A node on which it could not be done. ``why``: a sentence for people. ``passes``: it may be otherwise soon."""
 
     setup: NodeSetup
     why: str
+    passes: bool = False
 
 
 class _Action(Generic[T]):
@@ -86,7 +87,7 @@ class _Action(Generic[T]):
         try:
             result = self.action(self.setup, self.attempt)
         except SshError as error:
-            result = Failure(self.setup, str(error))
+            result = Failure(self.setup, str(error), isinstance(error, AwayError))
         except Exception as error:  # noqa: BLE001  a fault of ours must not pass for a node that says nothing
             result = Failure(self.setup, f"{type(error).__name__}: {error}")
         if self.attempt.abandoned and not isinstance(result, Failure):
@@ -104,7 +105,7 @@ class _Action(Generic[T]):
                 self.done.wait(0.2)  # it may have been just done
                 break
         if self.result is None or (self.attempt.abandoned and isinstance(self.result, Failure)):
-            return Failure(self.setup, self.attempt.too_late)
+            return Failure(self.setup, self.attempt.too_late, passes=True)
         return self.result
 
 
@@ -337,6 +338,7 @@ def _heard(process: RemoteProcess, setup: NodeSetup, attempt: Attempt) -> dict[s
     if "shell" not in message:
         return message
     script, detail = setup.environment_script, message["detail"]
+    process.wait(LATER_S)  # it ends now; what it wrote may come after what it told us
     said = process.said.strip()
     wrote = f"; it wrote: {said}" if said else ""
     what = message["shell"]
@@ -466,7 +468,7 @@ class Launcher:
         """
         (result,) = on_each([setup], lambda setup, attempt: self._start(setup, config_of, attempt), self._limit)
         if isinstance(result, Failure):
-            raise SshError(result.why)
+            raise (AwayError if result.passes else SshError)(result.why)
         return result
 
     @property

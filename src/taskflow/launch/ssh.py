@@ -26,7 +26,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from taskflow.launch.known_hosts import check, known_keys
-from taskflow.launch.ssh_config import SSH_PORT, Configuration, SshError
+from taskflow.launch.ssh_config import SSH_PORT, AwayError, Configuration, SshError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -243,8 +243,8 @@ class Network:
                 if not isinstance(error, SshError):
                     raise
                 if monotonic() >= jump.failed + FAILED_S:
-                    jump.failed, jump.problem = monotonic(), str(error)
-                raise SshError(f"the jump host on the way to it cannot be used: {error}") from error
+                    jump.failed, jump.problem = monotonic(), error
+                raise _like(error, f"the jump host on the way to it cannot be used: {error}") from error
             made._release = self._leave  # noqa: SLF001  its own
             jump.connection = made
             return made
@@ -268,7 +268,7 @@ class Network:
                 return self._reach_once(route, via, attempt)
             except _HungUpError as error:
                 if number == TRIES or attempt.left < 1:
-                    raise SshError(str(error)) from error
+                    raise AwayError(str(error)) from error
                 time.sleep(min(attempt.left, random.uniform(0.5, 1) * 0.2 * 2**number))  # noqa: S311  no secret
         raise AssertionError("unreachable")
 
@@ -341,15 +341,20 @@ class _Jump:
         self.lock = threading.Lock()
         self.connection: Connection | None = None
         self.failed = -FAILED_S
-        self.problem = ""
+        self.problem = SshError()
 
     def check(self) -> None:
         """Raise SshError if it has just been tried in vain."""
         if monotonic() < self.failed + FAILED_S:
-            raise SshError(self.problem)
+            raise _like(self.problem, str(self.problem))
 
 
-class _HungUpError(SshError):
+def _like(error: SshError, text: str) -> SshError:
+    """As the error, in other words: it passes if that one may."""
+    return (AwayError if isinstance(error, AwayError) else SshError)(text)
+
+
+class _HungUpError(AwayError):
     """The server closed the connection before it said anything: it may be overwhelmed for the moment."""
 
 
@@ -410,7 +415,8 @@ def _connect_to(route: Route, attempt: Attempt) -> socket.socket:
         found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         named = "" if route.alias == route.host else f" (HostName of {route.alias} in the SSH configuration)"
-        raise SshError(
+        passes = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+        raise (AwayError if passes else SshError)(
             f"the name {route.host!r}{named} cannot be resolved ({_reason(error)}): check the spelling, or give its"
             f" address with HostName in the SSH configuration"
         ) from error
@@ -428,16 +434,16 @@ def _connect_to(route: Route, attempt: Attempt) -> socket.socket:
             return sock
     last = problems[-1]
     if isinstance(last, TimeoutError) or last.errno in (errno.EHOSTUNREACH, errno.EHOSTDOWN):
-        raise SshError(
+        raise AwayError(
             f"{route.where} does not answer: the machine is off, the address is wrong, or a firewall drops what is"
             f" sent to it; try `ping {route.host}`"
         ) from last
     if isinstance(last, ConnectionRefusedError):
-        raise SshError(
+        raise AwayError(
             f"{route.where} refuses the connection: the machine is there, but no SSH server listens on that port;"
             f" start sshd, or give its port (Port in the SSH configuration)"
         ) from last
-    raise SshError(
+    raise AwayError(
         f"{route.where} cannot be reached: {_reason(last)}; check the address, and the network of this machine"
     ) from last
 

@@ -29,6 +29,10 @@ class SshError(TaskflowError):
     """A node cannot be reached, or nothing can be started there. The message is for people: what, why, what to do."""
 
 
+class AwayError(SshError):
+    """A node cannot be reached now. That may pass: it, or its SSH server, may be just starting."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Route:
     """How to reach a host.

@@ -90,8 +90,10 @@ class NodeTally:
                 number = self._node_of[record["x"]] = record.get("node", 0)
                 self._of(number).executors.add(record["x"])
         elif kind == "node":
+            name = printable(str(record.get("name", "")))
+            self._forget_failure(name)
             node = self._of(record["node"])
-            node.name = printable(str(record.get("name", "")))
+            node.name = name
             node.state, node.why = record["state"], printable(str(record.get("why", "")))
         elif kind == "moved":
             self.moved += 1
@@ -103,6 +105,12 @@ class NodeTally:
     def names_of(self, task_id: int) -> tuple[str, ...]:
         """The names of the nodes that a task has had at once, that of its own first; nothing if that was one."""
         return tuple([self._of(number).name or f"node {number}" for number in self.spans.get(task_id, ())])
+
+    def _forget_failure(self, name: str) -> None:
+        """A node that could not be started is tried again and again: only what came of it in the end counts."""
+        for number, node in list(self.nodes.items()):
+            if node.name == name and node.state == "failed":
+                del self.nodes[number]
 
     def _of(self, number: int) -> _Node:
         return self.nodes.setdefault(number, _Node("home" if not number else ""))

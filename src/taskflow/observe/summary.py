@@ -120,6 +120,7 @@ class _Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     latest: int = 0
     exit: int | None = None
+    ended: int | None = None  # tasks that have ended in any way
     functions: Functions = field(default_factory=Functions)
     times: dict[int | None, _Span] = field(default_factory=dict)
     lives: dict[int, _Life] = field(default_factory=dict)
@@ -149,6 +150,7 @@ class _Tally:
             self.run_id = printable(str(record.get("id", "")))
         elif kind == "end":
             self.exit = record["exit"]
+            self.ended = record.get("tasks")
 
     def _done(self, record: dict[str, Any]) -> None:
         # An executor nobody announced counts as alive from the start of the run.
@@ -185,7 +187,7 @@ class _Tally:
         return Summary(
             run_id=self.run_id,
             tasks=self.submitted,
-            done=sum(span.count for span in self.times.values()),
+            done=self._done_in_all(),
             failed=self.outcomes["failed"],
             cancelled=self.outcomes["cancelled"],
             ignored=self.outcomes["ignored"],
@@ -201,6 +203,13 @@ class _Tally:
 
     def _span_times(self, task_id: int, fn: int | None, duration: int) -> SpanTimes:
         return SpanTimes(task_id, self.functions.name(fn), self.nodes.names_of(task_id), duration / _SECOND)
+
+    def _done_in_all(self) -> int:
+        """Tasks that are done. Executors of a node that was lost may have had no time to tell of their last ones."""
+        told = sum(span.count for span in self.times.values())
+        if self.ended is None:
+            return told
+        return max(told, self.ended - sum(self.outcomes[name] for name in ("failed", "ignored", "cancelled")))
 
     def _function_times(self, fn: int | None, span: _Span) -> FunctionTimes:
         name = self.functions.name(fn)
@@ -228,6 +237,9 @@ def format_summary(summary: Summary) -> str:
     lines = [f"Run {summary.run_id} · {_duration(summary.elapsed)} · {ending}", counts]
     if summary.deaths:
         lines.append(f"Executors died: {summary.executors_died:,} ({'; '.join(summary.deaths)})")
+    absent = [node.name for node in summary.nodes if node.state == "failed" and not node.tasks]
+    if absent:
+        lines.append(f"Nodes that could not be used: {', '.join(absent)}")
     if summary.functions:
         rows = [["Function", "Tasks", "Total", "Mean", "Min", "Max"]]
         rows += ([f.name, f"{f.count:,}", *map(_duration, (f.total, f.mean, f.min, f.max))] for f in summary.functions)
