@@ -290,11 +290,11 @@ class LiveEngine(Engine):
             self.links.pop(link.executor.id, None)
         if self.carrier is not None:
             self.carrier.lose(node.number)
+        self.nodes_changed()  # first: what the kernel does with its tasks depends on whether others may be coming
         self.kernel.node_lost(node.number, error)
         for link in links:
             if link.nests:
                 self.nests.lost(link)
-        self.nodes_changed()
         self.after_events()
 
     def nodes_changed(self) -> None:
