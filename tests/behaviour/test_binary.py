@@ -494,6 +494,11 @@ class TestDecoration:
         with pytest.raises(ArgumentError, match="@binary of task body: it is run by @binary already"):
             binary(binary="x")(binary(binary="y")(task()(body)))
 
+    def test_a_container_may_be_named_as_in_old_programs(self, engine):  # noqa: ARG002
+        with pytest.warns(ArgumentWarning, match=r"deprecated; put @container\(engine=..., image=...\) above it"):
+            made = binary(binary="x", engine="PODMAN", image="here")(task()(body))
+        assert made.options.container is not None
+
     def test_an_output_that_is_declared_as_input_is_warned_of(self, engine):  # noqa: ARG002
         with pytest.warns(ArgumentWarning, match="written to 'path' is lost, .* say FILE_OUT_STDOUT"):
             binary(binary="x")(task(path=FILE_STDOUT)(body))

@@ -1,11 +1,23 @@
 """Programs on the nodes of a cluster: tasks go where their launchers are."""
 
 import os
+import re
 
 import pytest
 
 import taskflow
-from taskflow import FILE_OUT, FILE_OUT_STDOUT, RequirementsError, compss, compss_open, compss_wait_on, julia, task
+from taskflow import (
+    FILE_OUT,
+    FILE_OUT_STDOUT,
+    ProgramError,
+    RequirementsError,
+    binary,
+    compss,
+    compss_open,
+    compss_wait_on,
+    julia,
+    task,
+)
 from tests.cluster.agents import Agents, nodes, setup, wait_until
 
 
@@ -64,6 +76,27 @@ def test_where_no_node_has_it_the_call_says_so_for_each(script, tmp_path):
     what = r"(?s)where needs what no node has.*installed program +julia +not in .*\ninstall julia there"
     with pytest.raises(RequirementsError, match=what):
         where(str(tmp_path / "out"))
+
+
+@pytest.mark.usefixtures("script")
+def test_what_programs_have_printed_is_in_the_run_folder_at_the_end(tmp_path):
+    @binary(binary="sh", args=["-c", "printf '%s' {{text}}; echo cause >&2; exit 3"])
+    @task(on_failure="FAIL", returns=1)
+    def fail(text):
+        pass
+
+    Agents(tmp_path).start(setup("one"), run_dir=tmp_path / "run")
+    wait_until(lambda: len(nodes()) == 1)
+    with pytest.raises(ProgramError) as raised:
+        compss_wait_on(fail("said"))
+    said = str(raised.value)
+    assert re.search(
+        r"cause\nAll of its output is in /.*\.\* on node one, and when the run has ended in programs/one-", said
+    )
+    taskflow.stop()
+    kept = tmp_path / "run" / re.search(r"(programs/\S+)\.\*", said)[1]
+    assert kept.with_suffix(".out").read_text() == "said"
+    assert kept.with_suffix(".err").read_text() == "cause\n"
 
 
 INNER = """

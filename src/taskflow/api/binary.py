@@ -36,11 +36,20 @@ def binary(**arguments: Any) -> Callable[[F], F]:
     names that the task has not, TypeError if there is no task below.
     """
     known = checked("binary", arguments, ("working_dir", "args", "fail_by_exit_value", "engine", "image"), ("binary",))
+    old = {name: known[name] for name in ("engine", "image") if name in known}
+    if old:
+        warn(
+            "@binary: the arguments 'engine' and 'image' are deprecated; put @container(engine=..., image=...) above it"
+        )
 
     def decorate(function: F) -> F:
         task = task_under(function, "binary")
         set_program(task, Program(binary=text_of("binary", known, "binary"), **described(task, "binary", known)))
-        return function
+        if not old:
+            return function
+        from taskflow.api.container import container
+
+        return container(**old)(function)
 
     return decorate
 

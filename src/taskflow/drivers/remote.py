@@ -12,6 +12,7 @@ own, so nothing of an earlier life can be taken for something of the next.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import os
@@ -26,6 +27,7 @@ from taskflow.drivers.engine import Link
 from taskflow.launch.local import allow_files
 from taskflow.launch.ssh_config import AwayError
 from taskflow.model.errors import NodeLostError, TaskflowError
+from taskflow.node import processes
 from taskflow.wire.agent import CONTROL, DATA, NOTE, PING_S, AgentConfig, read_note
 from taskflow.wire.channel import Cutter
 from taskflow.wire.door import Door
@@ -637,8 +639,18 @@ class Nodes:
                         self.engine.journal.write_raw(message[9])
             elif kind == NOTE:
                 note = read_note(data)
-                if note["note"] in {"left", "gone"}:  # nothing else counts any more: not even that it is ready
+                if note["note"] == "printed":
+                    self._keep_output(node, note)
+                elif note["note"] in {"left", "gone"}:  # nothing else counts any more: not even that it is ready
                     self._hear(node, note)
+
+    def _keep_output(self, node: RemoteNode, note: dict[str, Any]) -> None:
+        """What a program on a node has printed goes to the run folder."""
+        folder = os.path.join(self.engine.run_dir, processes.FOLDER)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        name = f"{node.name}-{note['name']}".replace(os.sep, "-")
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(base64.b64decode(note["content"]))
 
     def kill(self) -> None:
         """Hang up, without any lock: agents end when they see that. For a signal's handler."""

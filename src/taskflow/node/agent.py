@@ -15,6 +15,7 @@ It is started with ``python -m taskflow.node.agent`` and needs nothing but the s
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import select
@@ -39,6 +40,7 @@ from taskflow.launch import leftovers
 from taskflow.launch.local import ExecutorHandle, LocalNode, allow_files, tail
 from taskflow.launch.spawn import Zygote
 from taskflow.model.errors import TaskflowError
+from taskflow.node import processes
 from taskflow.node.elsewhere import PROGRAM, Elsewhere
 from taskflow.node.overdue import LOOK_S, Overdue
 from taskflow.wire.agent import CONTROL, DATA, FRAME_BYTES, NOTE, PING_S, AgentConfig, pack_note, read_note
@@ -332,6 +334,7 @@ class Agent:
             "path": [*first, *(os.path.abspath(entry or ".") for entry in sys.path if entry not in first)],
             "argv": config.argv,
             "cwd": config.cwd if os.path.isdir(config.cwd) else folders.scratch,
+            "node": config.name,
             "pycompss": config.pycompss,
             "check": config.check,
         })  # fmt: skip
@@ -430,7 +433,15 @@ class Agent:
                 self._look_for_overdue()
             if self._leaving and (not self.relays or monotonic() > self._leaving):
                 self._leaving = 0.0
+                self._bring_output()
                 self.stream.note("left")
+
+    def _bring_output(self) -> None:
+        """What programs have printed goes to the run folder of the main program."""
+        assert self.stream is not None
+        assert self.folders is not None
+        for name, content in processes.printed(self.folders.top):
+            self.stream.note("printed", name=name, content=base64.b64encode(content).decode())
 
     def _patience(self) -> float:
         wait = self._next_beat - monotonic()

@@ -385,6 +385,7 @@ def run_executor(files: list[int], settings: dict[str, Any], number: int, cores:
     global _in_executor
     _in_executor = True
     os.environ["TASKFLOW_RUN_DIR"] = settings["run_dir"]
+    os.environ["TASKFLOW_NODE"] = settings.get("node", "")
     if cores:
         os.environ["COMPSS_BINDED_CPUS"] = cores
         bind_to_cores(cores)

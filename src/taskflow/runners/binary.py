@@ -321,7 +321,7 @@ def run(
         for path, stream in zip(paths, (sys.stdout, sys.stderr), strict=True):
             _pass_on(path, stream)
         tail = _tail(err.name) or _tail(out.name)
-        return Ended(command, code, tail, f"{folder}/{name}.*" if in_executor() else "")
+        return Ended(command, code, tail, _kept(folder, name))
     finally:
         for path in paths:
             if os.path.exists(path) and (not in_executor() or not os.path.getsize(path)):
@@ -382,6 +382,15 @@ def _place_for_output(where: str) -> tuple[str, str]:
     folder = os.path.join(os.environ["TASKFLOW_RUN_DIR"], processes.FOLDER)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     return folder, name
+
+
+def _kept(folder: str, name: str) -> str:
+    """Where people find the output."""
+    if not in_executor():
+        return ""
+    node = os.environ.get("TASKFLOW_NODE")
+    home = f" on node {node}, and when the run has ended in programs/{node}-{name}.* of the run folder" if node else ""
+    return f"{folder}/{name}.*{home}"
 
 
 def _pass_on(path: str, stream: Any) -> None:
