@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from taskflow.model.functions import FunctionRecord
 
 DRAWING_BYTES = 65536  #: data smaller than this draw a task nowhere
+LOOK_AT = 8  #: times as many crews as a task needs are looked at for those where it would begin soonest
 
 
 class Span:
@@ -116,8 +117,11 @@ class Spanning:
         self.queue: list[Task] = []
         self.collecting: Span | None = None
         self._over: list[Span] = []
-        self._short: dict[int, tuple[int, int]] = {}  # functions for which there were too few nodes, and which nodes
-        self._checked = (0, 0)  # nodes for which it is known that they are enough for all that wait
+        self._unchecked: list[Task] = []  # it is not known whether there are enough nodes for them
+        self._none_checked = False  # nor for any other
+        self._known = (0, 0)  # the nodes for which the counts are right
+        self._counts: dict[int, int] = {}  # nodes that can run a part of such a task, by function
+        self._next_place = 0
 
     # ------------------------------------------------------------------ tasks that come
 
@@ -135,8 +139,7 @@ class Spanning:
             self.kernel.home.publish_first(task)  # before anything is kept idle for it
             return
         task.state = READY
-        enough = self._count(task.function) >= hosts_of(task.function)
-        if enough and span is not None and not span.over and turn_of(task) < turn_of(span.task):
+        if span is not None and not span.over and turn_of(task) < turn_of(span.task) and self._can_be(task):
             self._withdraw(span)  # this one goes first
         self._enqueue(task)
 
@@ -149,7 +152,10 @@ class Spanning:
 
     def _enqueue(self, task: Task) -> None:
         bisect.insort(self.queue, task, key=turn_of)
-        self._checked = (0, 0)
+        if self.dispatch.expecting:
+            self._none_checked = True
+        else:
+            self._unchecked.append(task)
         self.dispatch.serve_soon()
 
     def _implementation(self, function: FunctionRecord) -> FunctionRecord:
@@ -161,9 +167,27 @@ class Spanning:
                 return record
         return min(fitting, key=lambda record: record.mean_s or 0.0)
 
+    def _look_at_nodes(self) -> None:
+        """Forget what is known of other nodes than those that there are."""
+        crews = self.kernel.crews
+        nodes = (len(crews), next(reversed(crews)))  # numbers are used once
+        if nodes != self._known:
+            self._known = nodes
+            self._counts.clear()
+            self._none_checked = True
+
     def _count(self, function: FunctionRecord) -> int:
         """How many nodes can run a part of such a task."""
-        return sum([crew.fits(function) for crew in self.kernel.crews.values()])
+        self._look_at_nodes()
+        count = self._counts.get(function.id)
+        if count is None:
+            count = sum([crew.fits(function) for crew in self.kernel.crews.values()])
+            self._counts[function.id] = count
+        return count
+
+    def _can_be(self, task: Task) -> bool:
+        """Whether there are nodes for the task, and the one that a plan says."""
+        return self._count(task.function) >= hosts_of(task.function) and self._planned_for(task) is not None
 
     def waiting(self) -> list[Task]:
         """All tasks that wait here."""
@@ -202,22 +226,17 @@ class Spanning:
 
     def _next(self) -> Span | None:
         """The first task for which there are enough nodes collects them now."""
-        nodes = self._nodes()
-        queue = self.queue = [task for task in self.queue if task.state == READY]  # others have been cancelled
-        for place, task in enumerate(queue):
-            function = task.function
-            if self._short.get(function.id) == nodes or self._planned_for(task) is None:
+        queue = self.queue
+        place = 0
+        while place < len(queue):
+            task = queue[place]
+            if task.state == READY and not self._can_be(task):
+                place += 1
                 continue
-            if self._count(function) >= hosts_of(function):
-                del queue[place]
+            del queue[place]
+            if task.state == READY:  # or it was cancelled
                 return Span(task, self)
-            self._short[function.id] = nodes
         return None
-
-    def _nodes(self) -> tuple[int, int]:
-        """Other numbers whenever there are other nodes."""
-        crews = self.kernel.crews
-        return len(crews), next(reversed(crews))
 
     def _planned_for(self, task: Task) -> str | None:
         """Name of the node that a plan has the task run on, "" if there is none; None if that node cannot do it now."""
@@ -267,7 +286,7 @@ class Spanning:
         missing = hosts_of(span.task.function) - len(span.shares)
         if missing <= 0:
             return True
-        task, dispatch = span.task, self.dispatch
+        task = span.task
         crews = self.kernel.crews
         fitting = [crew for crew in crews.values() if crew.number not in span.shares and crew.fits(task.function)]
         if len(fitting) < missing:
@@ -276,17 +295,31 @@ class Spanning:
             main = self._drawn_to(task, [*fitting, *[crews[number] for number in span.shares]])
             if main is not None:
                 span.main = main.number
+                if main in fitting:
+                    fitting.remove(main)
+                    self._join(span, main)
+                    missing -= 1
         span.able.clear()
-        fitting.sort(
-            key=lambda crew: (
-                crew.number != span.main, not crew.could_start(task), crew.lacks(task.function), dispatch.wait_s(crew),
-            )
-        )  # fmt: skip
-        for crew in fitting[:missing]:
+        for crew in self._soonest(task, fitting, missing):
             self._join(span, crew)
         if span.main is not None:
             self._has_data(task, crews[span.main])  # they come while nodes are collected
         return True
+
+    def _soonest(self, task: Task, crews: Sequence[Crew], count: int) -> Sequence[Crew]:
+        """So many of the crews, those that can serve the task at once first; of many others only some are looked at."""
+        found: list[Crew] = []
+        vacant = self.dispatch.vacant
+        for crew in crews:
+            if len(found) == count:
+                return found
+            if crew.number in vacant and crew.could_start(task):
+                found.append(crew)
+        others = [crew for crew in crews if crew not in found]
+        self._next_place = first = (self._next_place + count) % max(1, len(others))
+        others = (others[first:] + others[:first])[: LOOK_AT * count]
+        others.sort(key=lambda crew: (crew.lacks(task.function), self.dispatch.wait_s(crew)))
+        return [*found, *others[: count - len(found)]]
 
     def _drawn_to(self, task: Task, crews: Sequence[Crew]) -> Crew | None:
         """That of the crews on whose node the task has to run, or had better; None: on any."""
@@ -392,19 +425,14 @@ class Spanning:
 
     def give_up(self) -> None:
         """No more nodes will come: tasks for which those that are left are too few fail."""
-        nodes = self._nodes()
-        if self._checked == nodes:
-            return
-        self._checked = nodes
-        enough: dict[int, bool] = {}
-        waiting, self.queue = self.queue, []
-        for task in waiting:
-            function = task.function
-            if function.id not in enough:
-                enough[function.id] = self._count(function) >= hosts_of(function)
-            if enough[function.id] and self._planned_for(task) is not None:
-                self.queue.append(task)
-            elif task.state == READY:
+        if self.queue:
+            self._look_at_nodes()
+        unchecked, self._unchecked = self._unchecked, []
+        if self._none_checked:
+            self._none_checked = False
+            unchecked = list(self.queue)
+        for task in unchecked:
+            if task.state == READY and not self._can_be(task):
                 self.kernel.fail_anew(task, NoNodeError(self._why_never(task)))
 
     def _why_never(self, task: Task) -> str:
