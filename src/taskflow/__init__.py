@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from taskflow.api.mpi import mpi, mpmd_mpi
     from taskflow.api.multinode import multinode
     from taskflow.api.on_failure import on_failure
+    from taskflow.api.opencl import opencl
     from taskflow.api.parameter import (
         COLLECTION,
         COLLECTION_FILE,
@@ -185,6 +186,7 @@ _HOMES = {
     ),
     "taskflow.api.http": ("http",),
     "taskflow.api.on_failure": ("on_failure",),
+    "taskflow.api.opencl": ("opencl",),
     "taskflow.api.launchers": ("decaf", "julia", "ompss"),
     "taskflow.api.local": ("local",),
     "taskflow.api.programs": ("epilog", "prolog"),
@@ -387,6 +389,7 @@ __all__ = [
     "multinode",
     "ompss",
     "on_failure",
+    "opencl",
     "prolog",
     "put",
     "reduction",

@@ -4,7 +4,6 @@ import importlib
 
 import pytest
 
-import taskflow
 from taskflow import FILE_IN, IN, INOUT, task
 from taskflow.api.arguments import checked, snake_case
 from taskflow.model.errors import ArgumentError, ArgumentWarning
@@ -12,7 +11,7 @@ from taskflow.pycompss import install
 
 install()
 
-#: Decorators whose runner is not there: module -> arguments that it needs.
+#: Decorators of tasks that are not plain Python: module -> arguments that it needs.
 RUNNERS = {
     "mpi": {"runner": "mpirun"},
     "mpmd_mpi": {"runner": "mpirun", "programs": [{"binary": "a"}]},
@@ -26,11 +25,6 @@ RUNNERS = {
     "container": {"engine": "DOCKER", "image": "ubuntu"},
     "multinode": {},
 }
-
-
-#: Those of them that this version runs.
-REAL = {"binary", "container", "http", "mpi", "mpmd_mpi", "multinode", "ompss", "julia", "decaf", "compss"}
-MISSING = [name for name in RUNNERS if name not in REAL]
 
 
 def decorator(name):
@@ -90,10 +84,7 @@ def test_s44_a_camel_case_argument_works_with_a_warning_that_names_the_new_one(n
     given.pop(new, None)
     with pytest.warns(ArgumentWarning, match=f"@{name}: the argument '{old}' is deprecated; it is called '{new}' now"):
         made = decorator(name)(**given)
-    if name in REAL:
-        assert "$VALUE" in repr(made(task()(body)).options.body)
-    else:
-        assert made.arguments[new] == "$VALUE"
+    assert "$VALUE" in repr(made(task()(body)).options.body)
 
 
 def test_s44_old_names_of_mpi_work_with_a_warning():
@@ -306,24 +297,14 @@ def test_a_numba_that_cannot_do_it_fails_the_task_with_the_reason(runtask, kind,
     assert message in ended.stderr
 
 
-# --- decorators whose runner is not there -------------------------------------------------------------------
+# --- decorators of tasks that are not plain Python -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MISSING)
-def test_a_task_of_a_missing_runner_says_so_when_it_is_called_in_a_session(name, tmp_path):
-    made = decorator(name)(**RUNNERS[name])(task(returns=1)(body))
-    assert type(made) is type(task()(body))
-    message = f"task body is to be run by @{name}, which this version"
-    session = taskflow.session(workers=1, run_dir=tmp_path / "run", progress=False)
-    with session, pytest.raises(NotImplementedError, match=message):
-        made(1)
-
-
-@pytest.mark.parametrize("name", [name for name in MISSING if name != "http"])
+@pytest.mark.parametrize("name", ["ompss", "opencl", "decaf", "compss", "julia", "container", "multinode"])
 def test_without_a_session_its_body_is_not_run(name):
     from pycompss.util.exceptions import NotInPyCOMPSsException
 
-    with pytest.raises(NotInPyCOMPSsException, match=f"@{name}: its body is not what it does"):
+    with pytest.raises(NotInPyCOMPSsException, match="task body"):
         decorator(name)(**RUNNERS[name])(task(returns=1)(body))(1)
 
 

@@ -128,7 +128,7 @@ class Program:
     def file(self, name: str, folder: str, what: str) -> str:
         """The path of a file that is given to a program. Raises ProgramError if it is not there."""
         name = os.path.expandvars(name)
-        path = _found(name, folder)
+        path = found_file(name, folder)
         if not path:
             raise ProgramError(
                 f"{self.where}: {what}: there is no {name} on {os.uname().nodename} (seen from {folder}, "
@@ -249,10 +249,10 @@ def located(name: str, folder: str) -> str:
     """
     if os.path.isabs(name) or (os.sep not in name and shutil.which(name)):
         return name
-    return _found(name, folder) or name
+    return found_file(name, folder) or name
 
 
-def _found(name: str, folder: str) -> str:
+def found_file(name: str, folder: str) -> str:
     """The path of a file that belongs to the program; "" if it is nowhere."""
     for place in (folder, program_folder(), *sys.path):
         path = os.path.normpath(os.path.join(place, name))

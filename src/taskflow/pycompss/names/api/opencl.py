@@ -1,16 +1,7 @@
-"""``@opencl``: a task that is an OpenCL kernel."""
+"""``@opencl``: a task that is a kernel of OpenCL."""
 
-from taskflow.pycompss.runners import RunnerDecorator
+from taskflow.api.opencl import opencl
 
-
-class OpenCL(RunnerDecorator):
-    """``@opencl(kernel="kernel.cl")``."""
-
-    name = "opencl"
-    mandatory = ("kernel",)
-    optional = ("working_dir",)
-
-
-opencl = OpenCL
+OpenCL = opencl
 
 __all__ = ["OpenCL", "opencl"]
