@@ -929,7 +929,7 @@ class LiveEngine(Engine):
             lines += [f"    {line}" for line in end["tail"]]
         lines.append(f"  full log: {end['log']}")
         if self.nodes is not None and link.node is not None:
-            lines[-1] += f" {link.where}, until the run ends ({self.nodes.words('--keep-workingdir')} keeps it)"
+            lines[-1] += f" {link.where}, and when the run has ended {self.run_dir}/{os.path.basename(end['log'])}"
         return "\n".join(lines)
 
     # ------------------------------------------------------------------ the end
@@ -941,7 +941,7 @@ class LiveEngine(Engine):
             with contextlib.suppress(OSError):
                 link.data.shutdown(socket.SHUT_WR)
         if self.nodes is not None:
-            self.nodes.take_leave()
+            self.nodes.take_leave(at_once=False)
         for link in local:
             link.data.settimeout(1.0)
             with contextlib.suppress(OSError):
@@ -963,6 +963,8 @@ class LiveEngine(Engine):
             self.services.close()
         if not cancel:
             self._take_leave()
+        elif self.nodes is not None:
+            self.nodes.take_leave(at_once=True)
         for link in self._local_links():
             link.handle.close()
         self.links.clear()

@@ -12,7 +12,6 @@ own, so nothing of an earlier life can be taken for something of the next.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
 import os
@@ -21,14 +20,14 @@ import socket
 import sys
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from taskflow.drivers.engine import Link
 from taskflow.launch.local import allow_files
 from taskflow.launch.ssh_config import AwayError
 from taskflow.model.errors import NodeLostError, TaskflowError
 from taskflow.node import processes
-from taskflow.wire.agent import CONTROL, DATA, NOTE, PING_S, AgentConfig, read_note
+from taskflow.wire.agent import CONTROL, DATA, FILE, NOTE, PING_S, AgentConfig, read_note
 from taskflow.wire.channel import Cutter
 from taskflow.wire.door import Door
 from taskflow.wire.secure import SecureStream
@@ -73,6 +72,7 @@ RETRY_S = (0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 RETURN_S = 2.5  #: tasks that only a lost node could run wait so long for a connection to it
 BRIEF_S = 1.0  #: and so long if it did not let us in at once, or has been silent
 LEAVE_S = 3.0  #: longest that executors may take to say what they have kept back
+BRING_S = 1.0  #: longest that a node may take to begin sending what is worth keeping, when the run is given up
 SILENT_S = 0.5  #: longest that the SSH connection to a node that has fallen silent is tried for its agent's end
 END_S = 6.0  #: longest that agents may take to end
 
@@ -125,7 +125,8 @@ class RemoteNode:
         self.links: dict[int, RemoteLink] = {}
         self.facts: dict[str, Any] = {}
         self.ready = False
-        self.left = False  # its executors have said all
+        self.left = False  # its executors have said all, and what is worth keeping has come
+        self.file: IO[bytes] | None = None  # that is just coming
         self.last_words = ""
         self.unfit = False  # nothing can run there
         self.barren_deaths = 0
@@ -223,6 +224,7 @@ class Nodes:
         self.nodes: dict[int, RemoteNode] = {}
         self.closing = False
         self.refusals = 0
+        self._left_out = 0  # bytes of files that were worth keeping, and too large
         self.changed = threading.Condition(engine.lock)
         self._next_number = 1
         self._next_beat = monotonic() + PING_S
@@ -576,10 +578,22 @@ class Nodes:
 
     # ------------------------------------------------------------------ the end
 
-    def take_leave(self) -> None:
-        """Let the executors tell what they have kept back. The keeper has stopped. Without the lock."""
-        self.tell_all("leave")
-        self._wait_for(lambda node: node.left or not node.ready, LEAVE_S)
+    def take_leave(self, *, at_once: bool) -> None:
+        """Let the executors tell what they have kept back, and have what is worth keeping sent home.
+
+        ``at_once``: executors may be in the middle of something, and are not waited for. The keeper has stopped.
+        Without the lock.
+        """
+        self.tell_all("bring" if at_once else "leave")
+        self._wait_for(lambda node: node.left or not node.ready, BRING_S if at_once else LEAVE_S)
+        for node in self.nodes.values():
+            if node.file is not None:
+                node.file.close()
+        if self._left_out:
+            self._warn(
+                f"{self._left_out / 2**20:,.0f} MiB of what programs have printed on nodes were not sent here: "
+                f"{self.words('--keep-workingdir')} keeps all of it there"
+            )
 
     def close(self) -> None:
         """End all agents, and return when they are gone. The keeper has stopped. Without the lock."""
@@ -610,8 +624,36 @@ class Nodes:
         if absent and (self.engine.kernel.home.size or any(place.was_here for place in self.places)):
             self._warn(f"{len(absent)} of the {len(self.places)} nodes could not be used: {', '.join(absent)}")
 
+    def _take_file(self, node: RemoteNode, note: dict[str, Any]) -> None:
+        """A file of the node's folder is about to come."""
+        if node.file is not None:
+            node.file.close()
+            node.file = None
+        self._left_out += note["size"] - note["bytes"]
+        folder, name = self.engine.run_dir, os.path.basename(note["name"])
+        if os.path.dirname(note["name"]) == processes.FOLDER:  # a log has a name of its own: there is one executor 3
+            folder, name = os.path.join(folder, processes.FOLDER), f"{node.name}-{name}".replace(os.sep, "-")
+        path = os.path.join(folder, name)
+        try:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            node.file = open(path, "wb")  # noqa: SIM115  it is written to as it comes
+        except OSError as error:
+            self._warn(f"what a program has printed on node {node.name} cannot be kept: {error}")
+
+    def _keep(self, node: RemoteNode, data: memoryview) -> None:
+        if node.file is None:
+            return
+        try:
+            node.file.write(data)
+        except OSError as error:
+            self._warn(f"what a program has printed on node {node.name} cannot be kept whole: {error}")
+            node.file = None
+
     def _wait_for(self, done: Callable[[RemoteNode], bool], seconds: float) -> None:
-        """Read from all nodes, with nobody else doing so, until it is true of each of them or the time is over."""
+        """Read from all nodes, with nobody else doing so, until it is true of each of them or the time is over.
+
+        What they send meanwhile gives them more time.
+        """
         deadline = monotonic() + seconds
         poller = select.poll()
         nodes = [node for node in self.nodes.values() if not (node.stream.ended or done(node))]
@@ -625,12 +667,15 @@ class Nodes:
             for file, _ in poller.poll(min(left, PING_S) * 1000):
                 node = waiting[file]
                 node.stream.flush()
-                self._hear_leaving(node)
+                if self._hear_leaving(node):
+                    deadline = monotonic() + seconds
                 if done(node) or node.stream.ended:
                     del waiting[file]
                     poller.unregister(file)
 
-    def _hear_leaving(self, node: RemoteNode) -> None:
+    def _hear_leaving(self, node: RemoteNode) -> bool:
+        """Whether files are coming."""
+        files = False
         for kind, number, data in node.stream.receive():
             link = node.links.get(number)
             if kind == DATA and link is not None:
@@ -639,18 +684,14 @@ class Nodes:
                         self.engine.journal.write_raw(message[9])
             elif kind == NOTE:
                 note = read_note(data)
-                if note["note"] == "printed":
-                    self._keep_output(node, note)
+                if note["note"] == "file":
+                    self._take_file(node, note)
                 elif note["note"] in {"left", "gone"}:  # nothing else counts any more: not even that it is ready
                     self._hear(node, note)
-
-    def _keep_output(self, node: RemoteNode, note: dict[str, Any]) -> None:
-        """What a program on a node has printed goes to the run folder."""
-        folder = os.path.join(self.engine.run_dir, processes.FOLDER)
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        name = f"{node.name}-{note['name']}".replace(os.sep, "-")
-        with open(os.path.join(folder, name), "wb") as file:
-            file.write(base64.b64decode(note["content"]))
+            elif kind == FILE:
+                files = True
+                self._keep(node, data)
+        return files
 
     def kill(self) -> None:
         """Hang up, without any lock: agents end when they see that. For a signal's handler."""

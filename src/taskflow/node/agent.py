@@ -15,8 +15,8 @@ It is started with ``python -m taskflow.node.agent`` and needs nothing but the s
 
 from __future__ import annotations
 
-import base64
 import contextlib
+import glob
 import os
 import select
 import shutil
@@ -43,7 +43,7 @@ from taskflow.model.errors import TaskflowError
 from taskflow.node import processes
 from taskflow.node.elsewhere import PROGRAM, Elsewhere
 from taskflow.node.overdue import LOOK_S, Overdue
-from taskflow.wire.agent import CONTROL, DATA, FRAME_BYTES, NOTE, PING_S, AgentConfig, pack_note, read_note
+from taskflow.wire.agent import CONTROL, DATA, FILE, FRAME_BYTES, NOTE, PING_S, AgentConfig, pack_note, read_note
 from taskflow.wire.secure import SecureStream
 from taskflow.wire.security import HANDSHAKE_S, Hello, RunKeys, client_context, connect, server_context
 
@@ -55,6 +55,7 @@ HIGH_BYTES = 8 << 20  #: so much unsent for the master, and executors are not re
 LOW_BYTES = 1 << 20  #: and so little, and they are again
 ANSWER_S = 5.0  #: another node that has not answered for so long cannot be reached: data take another way
 LEAVE_S = 2.0  #: longest that executors have to tell what they have kept back
+BRING_BYTES = 64 << 20  #: so much of what programs have printed and of logs is sent home at the end, the smallest first
 _SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
@@ -218,7 +219,7 @@ class Agent:
         self.overdue = Overdue()
         self._log = 2
         self._data_port = 0
-        self._data_port = 0
+        self._told_of: list[str] = []  # logs of executors that have died
         self._leaving = 0.0  # when the executors have had their time to say what is left
         self._paused = False
         self._events = select.EPOLLIN
@@ -433,15 +434,7 @@ class Agent:
                 self._look_for_overdue()
             if self._leaving and (not self.relays or monotonic() > self._leaving):
                 self._leaving = 0.0
-                self._bring_output()
-                self.stream.note("left")
-
-    def _bring_output(self) -> None:
-        """What programs have printed goes to the run folder of the main program."""
-        assert self.stream is not None
-        assert self.folders is not None
-        for name, content in processes.printed(self.folders.top):
-            self.stream.note("printed", name=name, content=base64.b64encode(content).decode())
+                self._bring()
 
     def _patience(self) -> float:
         wait = self._next_beat - monotonic()
@@ -525,6 +518,8 @@ class Agent:
             for relay in self.relays.values():
                 with contextlib.suppress(OSError):
                     relay.handle.data.shutdown(socket.SHUT_WR)
+        elif what == "bring":
+            self._bring()
         elif what == "cancelled":
             if note["executor"] in self.relays:  # else it has just ended
                 self.relays[note["executor"]].cancelled[note["task"]] = monotonic()
@@ -618,6 +613,8 @@ class Agent:
         log = f"{self.folders.top}/executor-{number}.log"
         fields = {"running": 0, "killed": "", "excess": 0, "problem": "", **end, "executor": number, "pid": pid}
         said = tail(log) or self._zygote.said.splitlines()[-20:]
+        if not self._leaving:
+            self._told_of.append(log)
         self.stream.note("ended", **fields, tail=said, log=log)
 
     def _replace_zygote(self) -> None:
@@ -660,6 +657,37 @@ class Agent:
             self.ending = self.ending or "its standard input was closed, so whoever started it is gone"
 
     # ------------------------------------------------------------------ the end
+
+    def _bring(self) -> None:
+        """Send home what programs have printed, and the logs of executors that have died, then say that that is all."""
+        assert self.stream is not None
+        assert self.folders is not None
+        stream, top = self.stream, self.folders.top
+        found = [path for path in glob.glob(f"{glob.escape(top)}/{processes.FOLDER}/*") if os.path.isfile(path)]
+        found += [path for path in self._told_of if os.path.exists(path)]
+        left = BRING_BYTES
+        for size, path in sorted([(os.path.getsize(path), path) for path in found]):
+            if not size:
+                continue
+            count = min(size, left)
+            left -= count
+            stream.note("file", name=os.path.relpath(path, top), bytes=count, size=size)
+            with open(path, "rb") as file:
+                file.seek(size - count)  # the end says more
+                while count and (data := file.read(min(count, FRAME_BYTES))) and self._is_taken(stream):
+                    count -= len(data)
+                    stream.send(FILE, 0, data)
+        stream.note("left")
+
+    def _is_taken(self, stream: SecureStream) -> bool:
+        """Wait until there is room for more; False if the master does not take it."""
+        deadline = monotonic() + self.config.timeout
+        poller = select.poll()
+        poller.register(stream.fileno(), select.POLLOUT)
+        while len(stream.unsent) > LOW_BYTES and not stream.ended and (left := deadline - monotonic()) > 0:
+            poller.poll(left * 1000)
+            stream.flush()
+        return len(stream.unsent) <= LOW_BYTES and not stream.ended
 
     def log(self, text: str) -> None:
         """Write a line into the agent's log."""

@@ -68,9 +68,14 @@ _NODE_VARIABLES = frozenset(node_environment("", ""))
 def launcher_of_task() -> str | None:
     """The program by which the running task's programs start others on its nodes; None if it has one node only.
 
-    It is used like ``ssh``: ``LAUNCHER HOST command...``. Raises TaskflowError if the node cannot run it.
+    It is used like ``ssh``: ``LAUNCHER HOST command...``. Raises TaskflowError if the node has none, or cannot run it.
     """
     path = os.environ.get(LAUNCHER_VARIABLE)
+    if path == "":
+        raise TaskflowError(
+            "programs on the machine of the main program cannot start others on nodes if there is a tunnel to these. "
+            "Let no tasks for several nodes run on it, or do without the tunnel"
+        )
     if path and not os.access(path, os.X_OK):
         raise TaskflowError(
             f"{path}, by which the programs of a task reach its other nodes, cannot be run: is its disk mounted with "
@@ -105,8 +110,8 @@ class Span:
             raise RefusedError(f"{host} is none of the nodes of this task, which are {', '.join(self.hosts)}")
         if not self.hosts[name][1]:
             raise RefusedError(
-                f"programs on {host} cannot be started from other nodes: with --tunnel nothing leads to the machine of "
-                "the main program. Let no tasks for several nodes run on it, or do without --tunnel"
+                f"programs on {host} cannot be started from other nodes: through a tunnel nothing leads to the machine "
+                "of the main program. Let no tasks for several nodes run on it, or do without the tunnel"
             )
         return self.hosts[name]
 

@@ -13,17 +13,11 @@ import itertools
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import NamedTuple
 
 VARIABLE = "TASKFLOW_PROGRAM"
 FOLDER = "programs"  #: of the run folder: what programs print; it is there if one has been started
 GRACE_S = 0.5  #: seconds between SIGTERM and SIGKILL; less than executors themselves have (see `node.overdue`)
-
-KEPT_BYTES = 256 << 10  #: of each file with what a program has printed, as much is brought home
-ALL_BYTES = 8 << 20  #: and of all of a node together
 
 _ROUNDS = 100  #: a program that goes on starting others while it is being killed is given up after so many rounds
 _PAUSE_S = 0.01
@@ -53,23 +47,6 @@ def new_mark() -> str:
 def marked(environment: dict[str, str], mark: str) -> dict[str, str]:
     """The environment with the mark added."""
     return {**environment, VARIABLE: f"{environment.get(VARIABLE, '')}:{mark}"}
-
-
-def printed(run_dir: str) -> Iterator[tuple[str, bytes]]:
-    """The names and the ends of the files with what programs have printed, the newest first, as far as it goes."""
-    try:
-        entries = list(os.scandir(os.path.join(run_dir, FOLDER)))
-    except OSError:
-        return
-    room = ALL_BYTES
-    for entry in sorted(entries, key=lambda entry: -entry.stat().st_mtime):
-        size = min(entry.stat().st_size, KEPT_BYTES)
-        room -= size
-        if room < 0:
-            return
-        with open(entry.path, "rb") as file:
-            file.seek(-size, os.SEEK_END)
-            yield entry.name, file.read()
 
 
 def end_those_of(run_dir: str, pid: int | None = None) -> None:

@@ -5,6 +5,7 @@ A frame is a header (kind, number of an executor or 0, length) and so many bytes
   DATA     bytes of an executor's data stream, cut anywhere
   CONTROL  bytes of an executor's control stream, cut anywhere
   NOTE     JSON, an object whose "note" says what it is
+  FILE     bytes of the file that a note "file" has announced
   PING     8 bytes of any kind;  PONG: the same bytes back
 
 Notes, master to agent:
@@ -14,7 +15,8 @@ Notes, master to agent:
   limits     some task function has a time-out or a limit of memory: look after the executors
   span       span, hosts {name: (host, port, number)}: an attempt at a task has these nodes, of which this is one
   span over  span: it has ended; everything that was started for it from here or from there is ended (`node.elsewhere`)
-  leave      have the executors tell what they have kept back; they end
+  leave      have the executors tell what they have kept back; they end; then as "bring"
+  bring      send home what is worth keeping, and say "left"
   end        kill everything, remove the folders, exit
   get, put, drop: for `data.transfers`
 
@@ -24,7 +26,8 @@ Notes, agent to master:
   ended      executor, pid, status, max_rss_kb, running (task), killed (why), excess (bytes that a task had
              taken when it was killed for them), tail (last lines of its log), log (path);
              status None: how it ended is not known, and ``problem`` may say more
-  left       the executors have said all
+  file       name (in the node's folder), bytes (that follow), size: a file that is worth keeping
+  left       the executors have said all, and all files are sent
   gone       why: the agent ends, and it was not asked to; also in place of ``ready``
 and what `data.transfers` has to say.
 """
@@ -46,6 +49,7 @@ CONTROL = 3
 NOTE = 4
 PING = 5
 PONG = 6
+FILE = 7
 
 PING_S = 1.0  #: both sides send a ping so often
 
