@@ -183,6 +183,28 @@ class TestPayload:
         (tmp_path / "data.csv").write_text("a,b\n" * 100_000)
         assert self.sent("{{v0}}", str(tmp_path / "data.csv"), kind="text/csv", v0=FILE_IN) == "a,b\n" * 100_000
 
+    def test_large_values_and_files_that_tasks_have_made_are_sent(self, service, tmp_path):
+        @task(returns=2, path=FILE_OUT)
+        def make(path):
+            with open(path, "w") as file:
+                file.write("line\n" * 10_000)
+            return np.arange(30_000), list(range(30_000))
+
+        @request("echo", "POST", payload="{'array': {{array}}, 'list': {{numbers}}}", produces="{'body': {{return_0}}}")
+        @task(returns=1)
+        def post(array, numbers):
+            pass
+
+        @request("echo", "PUT", payload="{{path}}", payload_type="text/plain", produces="{'body': {{return_0}}}")
+        @task(returns=1, path=FILE_IN)
+        def put(path):
+            pass
+
+        path = str(tmp_path / "made")
+        body = post(*make(path))
+        assert compss_wait_on(put(path)) == "line\n" * 10_000
+        assert json.loads(compss_wait_on(body)) == {"array": list(range(30_000)), "list": list(range(30_000))}
+
     def test_a_file_in_a_document_is_its_content(self, service, tmp_path):
         (tmp_path / "text").write_text('say "x"')
         (tmp_path / "document").write_text('{"x": [1]}')
@@ -523,7 +545,8 @@ def test_a_server_that_comes_back_in_time_is_asked_again(alone):
 # ---------------------------------------------------------------------- secrets
 
 
-def test_a_token_is_sent_and_written_nowhere(alone, server, tmp_path, monkeypatch, capfd):
+def test_a_token_is_sent_and_written_nowhere(alone, server, tmp_path, monkeypatch, capfd, caplog):
+    caplog.set_level(1)
     token = os.urandom(12).hex()
     monkeypatch.setenv("TEST_TOKEN", token)
     alone(test=server.url)
@@ -542,7 +565,8 @@ def test_a_token_is_sent_and_written_nowhere(alone, server, tmp_path, monkeypatc
     assert token not in f"{told.value} {told.value.__cause__}"
     taskflow.stop()
     said = capfd.readouterr()
-    assert token not in said.out + said.err
+    assert token not in said.out + said.err + caplog.text
+    assert "httpcore" in caplog.text
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert files
     assert not any(token.encode() in path.read_bytes() for path in files)
@@ -684,6 +708,14 @@ def test_a_session_ends_while_requests_are_made(alone, server):
     with pytest.raises(taskflow.TaskflowError):
         results[0].result()
     assert not [thread for thread in threading.enumerate() if thread.name == "taskflow-services"]
+
+
+def test_a_checked_session_has_nothing_to_say_of_requests(server, tmp_path):
+    with taskflow.session(
+        workers=1, run_dir=tmp_path / "run", progress=False, check=True, services={"test": server.url}
+    ):
+        assert compss_wait_on(length(upper("abc"))) == 3
+    assert not taskflow.check.findings()
 
 
 def test_the_journal_and_the_summary_know_requests_but_no_executor_for_them(alone, server, tmp_path):

@@ -122,7 +122,8 @@ def cluster_of_files(resources: str, project: str) -> Cluster:
     home, remote = _part_home(setups, problems)
     problems.stop_if_any()
     if not setups:
-        raise ClusterFileError(f"{resources}: there is no ComputeNode in it, so nothing can run tasks")
+        hint = "; services alone are named with --service NAME=URL" if there.http else ""
+        raise ClusterFileError(f"{resources}: there is no ComputeNode in it, so nothing can run tasks{hint}")
     here = home.node if home else None
     return Cluster(
         nodes=tuple(remote), home=here, home_setup=home, home_disks=here.disks if here else (),

@@ -47,10 +47,10 @@ class ServiceInterpreter(Interpreter):
 
     lends = False
 
-    def __init__(self, engine: Engine, number: int, name: str, sites: Sequence[Site]) -> None:
+    def __init__(self, engine: Engine, number: int, name: str, sites: Sequence[Site], epoch: float = 0.0) -> None:
         super().__init__(
             Store(engine.store.directory, f"x{number}"), f"{engine.run_dir}/scratch/x{number}", number=number,
-            epoch=engine.epoch,
+            epoch=epoch,
         )  # fmt: skip
         self.name = name
         self.sites = sites
@@ -68,7 +68,7 @@ class ServiceInterpreter(Interpreter):
         call = Call(self, entry[2], kwargs, tuple([(where, _in_place(node)) for where, node in params]), lends=False)
         start = monotonic()
         try:
-            request: Any = self.functions[function_id]
+            request = self._request(function_id)
             for where, node in call.params:
                 call.bind(where, node)
             prepared = request.prepare(call.args, call.kwargs)
@@ -94,6 +94,12 @@ class ServiceInterpreter(Interpreter):
         cost = report.costs.setdefault(function_id, [0, 0.0])
         cost[0] += 1
         cost[1] += end - start
+
+    def _request(self, function_id: int) -> Any:
+        """What the function asks. Raises what has kept it from being loaded."""
+        if function_id in self.broken:
+            raise self.broken[function_id]
+        return self.functions[function_id]
 
     def _put_out(self, task_id: int, results: list[Any], call: Call) -> None:
         """Report what the request has returned, and what it has written to its arguments and to files."""
@@ -146,7 +152,7 @@ class ServiceThread:
         engine = self._engine
         sites = self._web.sites_of(places)
         executor = engine.kernel.open_service(name, number, limit=limit_of(places), capacity=self._capacity)
-        self._links[number] = ServiceLink(executor, ServiceInterpreter(engine, number, name, sites))
+        self._links[number] = ServiceLink(executor, ServiceInterpreter(engine, number, name, sites, engine.epoch))
         engine.journal.write({
             "e": "executor", "t": engine.now_us(), "x": number, "pid": 0, "state": "started", "service": name,
         })  # fmt: skip
@@ -172,6 +178,8 @@ class ServiceThread:
 
     def cancel(self, executor: Executor, task_id: int) -> None:
         """A task that has been started is not wanted any more."""
+        if self._engine.closing:
+            return
         self._loop.call_soon_threadsafe(self._cancel, self._links[executor.id], task_id)
 
     # ------------------------------------------------------------------ without the lock

@@ -57,6 +57,10 @@ class SimulatedServices:
 
     def close(self) -> None:
         """The run is over."""
+        for link in self._links.values():
+            link.interpreter.tidy()
+            for line in link.interpreter.journal_lines:
+                self._engine.journal.write_raw(line)
         self._loop.run_until_complete(self._web.close())
         self._loop.close()
 
@@ -74,15 +78,17 @@ class SimulatedServices:
         link.interpreter.let_go(ack, drops)
         engine = self._engine
         for entry in tasks:
-            engine.at(engine.now + engine.random.expovariate(1 / engine.faults.task_s), self._serve, link, entry)
+            duration = engine.random.expovariate(1 / engine.faults.task_s)
+            engine.at(engine.now + duration, self._serve, link, entry, engine.now)
 
-    def _serve(self, link: ServiceLink, entry: tuple[Any, ...]) -> None:
+    def _serve(self, link: ServiceLink, entry: tuple[Any, ...], start: float) -> None:
         interpreter = link.interpreter
         if entry[0] in self._unwanted:
             error = CancelError("the task was cancelled while it ran")
             interpreter.report.failed.append((entry[0], encode_error(error)))
         else:
             self._loop.run_until_complete(interpreter.serve(entry, self._web))
+            interpreter.report.starts[-1], interpreter.report.ends[-1] = start, self._engine.now
         self._post(self._arrive, link, pickle.dumps(interpreter.next_report(), 5))
 
     def _arrive(self, link: ServiceLink, data: bytes) -> None:

@@ -9,6 +9,7 @@ _ARGUMENTS = {
     "--check": "check=True", "--io-executors": "io_executors=", "--keep-workingdir": "keep_working_dir=True",
     "--listen": "listen=", "--nesting": "nesting=True", "--node-timeout": "node_timeout=", "--nodes": "nodes=",
     "--project": "project=", "--resources": "resources=", "--run-dir": "run_dir=", "--scheduler": "scheduler=",
+    "--service": "services=",
     "--scheduler-config-file": "plan=", "--shutdown_in_node_failure": "shutdown_in_node_failure=True",
     "--ssh-config": "ssh_config=", "--tunnel": "tunnel=True", "--workers": "workers=",
 }  # fmt: skip

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from taskflow.model.errors import ArgumentError, ServiceError, TaskflowError
+from taskflow.model.errors import ArgumentError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -422,11 +422,3 @@ def _leave_secrets_behind(before: Any, after: Any, outgoing: Outgoing, site: Sit
 
 def _text(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-def check_installed() -> None:
-    """Raise TaskflowError if what is needed for requests is not installed."""
-    import importlib.util
-
-    if importlib.util.find_spec("httpx") is None:
-        raise TaskflowError("requests to services need httpx, which is not installed: python -m pip install httpx")
