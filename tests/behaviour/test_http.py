@@ -442,6 +442,15 @@ class TestInFlight:
             assert compss_wait_on(results) == [None] * 20
         assert compss_wait_on(length("next")) == 4
 
+    def test_what_has_hardly_begun_can_be_cancelled(self, service):
+        for number in range(20):
+            with TaskGroup(f"short-lived {number}", implicit_barrier=False):
+                for _ in range(5):
+                    slow(60)
+            compss_cancel_group(f"short-lived {number}")
+            compss_barrier_group(f"short-lived {number}")
+        assert runtime.session.engine.kernel.unfinished == 0
+
     def test_an_exception_of_the_group_ends_its_requests(self, service):
         @task(returns=1)
         def refuse(text):
@@ -494,6 +503,17 @@ def test_no_more_requests_than_the_limit_of_a_service(alone):
     finally:
         server.stop()
         other.stop()
+
+
+def test_services_in_one_place_share_its_limit(alone):
+    server = Server()
+    try:
+        alone(test={"url": server.url, "limit": 3}, other={"url": f"{server.url}/", "limit": 2})
+        ask = http(service_name="other", request="GET", resource="slow/0.05")(task(returns=1)(lambda: None))
+        compss_wait_on([[slow(0.05), ask()] for _ in range(8)])
+        assert server.stats()["most"] == 2
+    finally:
+        server.stop()
 
 
 def test_several_servers_share_the_requests_and_one_that_dies_is_replaced_by_the_others(alone):

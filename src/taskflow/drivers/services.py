@@ -59,6 +59,7 @@ class ServiceInterpreter(Interpreter):
         """Run one task, and report its end. Raises nothing."""
         task_id, function_id = entry[:2]
         returns = self.returns[function_id]
+        seconds = self.limits.get(function_id, 0.0)
         kwargs: dict[str, Any] | None = None
         params: Any = ()
         if len(entry) == WITH_INPUTS:
@@ -72,16 +73,15 @@ class ServiceInterpreter(Interpreter):
             for where, node in call.params:
                 call.bind(where, node)
             prepared = request.prepare(call.args, call.kwargs)
-            seconds = self.limits.get(function_id, 0.0)
             answer = await web.ask(self.sites, prepared.outgoing, self.name, seconds)
             results = request.results(answer, prepared, returns)
             del prepared
             self._put_out(task_id, results, call)
-        except asyncio.TimeoutError:
-            name, seconds = self.names[function_id], self.limits[function_id]
-            self._fail(task_id, TimeOutError(f"the time of task {name} with time_out={seconds:g} was over"))
+        except asyncio.TimeoutError as error:
+            over = TimeOutError(f"the time of task {self.names[function_id]} with time_out={seconds:g} was over")
+            self._fail(task_id, over if seconds else error)
         except asyncio.CancelledError:
-            self._fail(task_id, CancelError("the task was cancelled while it ran"))
+            self.cancelled(task_id)
         except BaseException as error:  # noqa: BLE001  whatever a task raises is the main program's to see
             self._fail(task_id, error)
         finally:
@@ -94,6 +94,10 @@ class ServiceInterpreter(Interpreter):
         cost = report.costs.setdefault(function_id, [0, 0.0])
         cost[0] += 1
         cost[1] += end - start
+
+    def cancelled(self, task_id: int) -> None:
+        """Report that a task that was not wanted any more has ended."""
+        self._fail(task_id, CancelError("the task was cancelled while it ran"))
 
     def _request(self, function_id: int) -> Any:
         """What the function asks. Raises what has kept it from being loaded."""
@@ -233,9 +237,14 @@ class ServiceThread:
         if task is not None:
             task.cancel()
 
-    def _ended(self, link: ServiceLink, task_id: int, _: asyncio.Task[None]) -> None:
+    def _ended(self, link: ServiceLink, task_id: int, task: asyncio.Task[None]) -> None:
         """A task has ended: report it, with others that end at the same time."""
         del link.tasks[task_id]
+        if task.cancelled():  # before it had begun, so it could not say so itself
+            link.interpreter.cancelled(task_id)
+        elif (error := task.exception()) is not None:
+            with self._engine.lock:
+                self._engine.give_up(error)
         if link.told:
             link.told = False
             self._loop.call_soon(self._report, link)

@@ -10,8 +10,6 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from taskflow.drivers.services import ServiceInterpreter, ServiceLink, limit_of
-from taskflow.model.errors import CancelError
-from taskflow.node.exceptions import encode_error
 from taskflow.runners.web import Web
 
 if TYPE_CHECKING:
@@ -84,8 +82,7 @@ class SimulatedServices:
     def _serve(self, link: ServiceLink, entry: tuple[Any, ...], start: float) -> None:
         interpreter = link.interpreter
         if entry[0] in self._unwanted:
-            error = CancelError("the task was cancelled while it ran")
-            interpreter.report.failed.append((entry[0], encode_error(error)))
+            interpreter.cancelled(entry[0])
         else:
             self._loop.run_until_complete(interpreter.serve(entry, self._web))
             interpreter.report.starts[-1], interpreter.report.ends[-1] = start, self._engine.now

@@ -228,16 +228,17 @@ class Web:
     """All servers that are asked, and the connections to them. Used in one event loop."""
 
     def __init__(self) -> None:
-        self._sites: dict[str, Site] = {}
+        self._sites: dict[tuple[str, Any], Site] = {}
         self._clients = _Clients()
 
     def sites_of(self, places: Sequence[HttpService]) -> list[Site]:
-        """The servers in these places. Raises ArgumentError."""
+        """The servers in these places. One that is in several has the least of their limits. Raises ArgumentError."""
         sites = []
         for place in places:
-            site = self._sites.get(place.base_url)
-            if site is None:
-                site = self._sites[place.base_url] = Site(place.base_url, place.limit_of_tasks)
+            new = Site(place.base_url, place.limit_of_tasks)
+            site = self._sites.setdefault((new.base, new.auth), new)
+            if new.limit is not None:
+                site.limit = min(new.limit, site.limit or new.limit)
             sites.append(site)
         return sites
 
