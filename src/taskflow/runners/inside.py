@@ -39,8 +39,24 @@ def main(folder: str) -> None:
     os.rename(temporary, os.path.join(folder, ANSWER))
 
 
+class _Names:
+    """Entry of ``sys.meta_path`` by which ``import pycompss`` gives our modules, as outside."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG004
+        """Called for every module that is imported for the first time."""
+        if name != "pycompss":
+            return None
+        from importlib.util import spec_from_file_location
+
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        folder = os.path.join(package, "pycompss", "names")
+        return spec_from_file_location(name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
+
+
 def _answer(request: Any) -> Any:
     sys.path[:0] = request["path"]
+    sys.meta_path.insert(0, _Names)
     sys.argv[:] = request["argv"]
     function = _loaded("the function", lambda: _function(request))
     args, kwargs = _loaded("an argument", lambda: pickle.loads(request["arguments"]))

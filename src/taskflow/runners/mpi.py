@@ -445,10 +445,11 @@ class MPIProgram(binary.Program):
 
     def _command_inside(self, programs: Sequence[tuple[int, Sequence[str]]]) -> list[str]:
         """The command in a container: the launcher, too, is that of the image, of whatever kind."""
-        if self.world.hosts > 1:
+        hosts = len(hosts_of(self.world))
+        if hosts > 1:
             raise ProgramError(
-                f"{self.where}: the world of an MPI program in a container is on one node, and this one is to be on "
-                f"{self.world.hosts}; with processes_per_node={self.world.processes} it has one"
+                f"{self.where}: all ranks of an MPI program in a container are on one node, and these are to be on "
+                f"{hosts}; with processes_per_node={self.world.processes} they are"
             )
         words = [os.path.expandvars(self.world.runner), *self.world.flags]
         for count, argv in programs:
