@@ -2,12 +2,14 @@
 
 import pytest
 
+import taskflow
 from taskflow import (
     COLLECTION_INOUT,
     IN,
     INOUT,
     STREAM_IN,
     NoSessionError,
+    RequirementsError,
     TaskflowWarning,
     binary,
     container,
@@ -102,3 +104,14 @@ def test_the_stand_in_of_sequential_programs_leaves_functions_as_they_are():
     from pycompss.api.dummy.container import container as stand_in
 
     assert stand_in(engine="DOCKER", image="ubuntu")(body)(7) == 7
+
+
+def test_an_engine_that_no_node_has_is_told_when_the_task_is_called(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    taskflow.start(workers=1, run_dir=tmp_path / "run", progress=False)
+    try:
+        for engine, program in (("docker", "docker"), ("singularity", "apptainer or singularity")):
+            with pytest.raises(RequirementsError, match=rf"(?s)installed program  {program}.*install {program} there"):
+                container(engine=engine, image="i")(task(returns=1)(body))(1)
+    finally:
+        taskflow.stop()

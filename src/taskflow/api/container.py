@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
+#: What the node of a task needs, as `model.requirements.PROGRAMS` names it.
+_PROGRAMS = {
+    "DOCKER": "docker", "PODMAN": "podman", "SINGULARITY": "apptainer or singularity",
+    "APPTAINER": "apptainer or singularity", "UDOCKER": "udocker",
+}  # fmt: skip
 #: Arguments of old programs that have never had an effect.
 _IGNORED = ("binary", "fail_by_exit_value", "working_dir")
 
@@ -41,7 +46,8 @@ def container(**arguments: Any) -> Callable[[F], F]:
     arguments and its result are copies, so of parameters only files can be written to.
 
     Raises ArgumentError for wrong arguments and for parameters that cannot be, TypeError if there is no task below. A
-    call without a session raises NoSessionError; one whose engine or image is missing fails with ContainerError.
+    call without a session raises NoSessionError, one for an engine that no node has RequirementsError; a task whose
+    image is missing, or whose engine does not work, fails with ContainerError.
     """
     known = checked("container", arguments, ("options", "network", *_IGNORED), ("engine", "image"))
     for name in _IGNORED:
@@ -65,6 +71,7 @@ def container(**arguments: Any) -> Callable[[F], F]:
         task.options.container = Container(
             engine, os.fspath(image), options, known.get("network", False), where, task.plan.all_parameters()
         )
+        task.options.programs = frozenset({_PROGRAMS[engine]})  # what a program needs besides is in the image
         task.layers.append(_needs_session)
         task.changed()
         return function

@@ -64,7 +64,7 @@ def programs_here() -> list[str]:
 
     from taskflow.model.requirements import PROGRAMS
 
-    return [name for name in PROGRAMS if shutil.which(name)]
+    return [names for names in PROGRAMS if any(map(shutil.which, names.split(" or ")))]
 
 
 def usable_memory(root: str = "/sys/fs/cgroup") -> int:

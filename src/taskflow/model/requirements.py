@@ -45,7 +45,9 @@ KINDS = {
 }
 
 #: Programs that start others: of these, every node is asked which it has.
-PROGRAMS = ("julia", "mpirun", "mpiexec", "srun", "runcompss")
+PROGRAMS = (
+    "julia", "mpirun", "mpiexec", "srun", "runcompss", "docker", "podman", "apptainer or singularity", "udocker"
+)  # fmt: skip
 
 PROGRAM = "installed program"  #: what a `Mismatch` calls them
 
