@@ -431,10 +431,10 @@ def test_without_mpi4py_it_is_said_what_is_missing(mpich, tmp_path):
     os.symlink(os.path.dirname(taskflow.__file__), tmp_path / "taskflow")
     os.symlink(os.path.dirname(cloudpickle.__file__), tmp_path / "cloudpickle")
     ended = subprocess.run(
-        [mpich.runner, "-n", "1", sys.executable, "-S", "-c", ranks._CODE, "/no/folder", "1", "mpirun"],
+        [mpich.runner, "-n", "1", sys.executable, "-S", "-c", ranks._CODE, str(tmp_path), "/no/folder", "1", "mpirun"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, check=False, timeout=30,
     )  # fmt: skip
-    assert ended.returncode == 1
+    assert ended.returncode != 0
     (report,), rest = rank.reports_in(ended.stderr)
     assert b"taskflow-report" not in rest
     assert report[1:3] == ("raised", 0)

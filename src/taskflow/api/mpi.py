@@ -12,6 +12,7 @@ from taskflow.api.binary import check_template, described, place_of, set_program
 from taskflow.api.options import BodyOfCall, task_under
 from taskflow.model.errors import ArgumentError, UnavailableError
 from taskflow.model.parameters import Kind
+from taskflow.model.requirements import PROGRAMS
 from taskflow.runners import mpi as runner
 from taskflow.runners.layouts import Layout
 
@@ -140,7 +141,7 @@ class Size:
 
     @classmethod
     def of(cls, decorator: str, task: TaskFunction, known: Mapping[str, Any]) -> Size:
-        """From the arguments of a decorator. Raises ArgumentError."""
+        """From the arguments of a decorator; the task is for nodes that have the runner. Raises ArgumentError."""
         where = place_of(task, decorator)
         flags = known.get("flags") or ()
         try:
@@ -149,8 +150,10 @@ class Size:
             raise ArgumentError(f"{where}: flags {flags!r} cannot be split into words: {error}") from None
         scale = known.get("scale_by_cu", False)
         scale = scale.strip().lower() == "true" if isinstance(scale, str) else bool(scale)
+        starter = text_of("runner", known, decorator)
+        task.options.programs = frozenset({starter}) & frozenset(PROGRAMS)
         return cls(
-            where, text_of("runner", known, decorator), known.get("processes", 1), known.get("processes_per_node", 1),
+            where, starter, known.get("processes", 1), known.get("processes_per_node", 1),
             scale, words,
         )  # fmt: skip
 
@@ -266,11 +269,16 @@ def _run_plainly(body: OnWorld, function: Callable[..., Any], /, *args: Any, **k
 def _parameters(task: TaskFunction) -> dict[str, Any]:
     """What ranks have to know of the parameters of a task."""
     plan = task.plan
-    written = [name for name, item in plan.by_name.items() if item.direction.writes and item.kind not in _PATHS]
-    rest = plan.varargs
+    declared = plan.all_parameters()
+    rest = [name for name in declared if name in plan.signature.parameters and name not in plan.by_name]  # *args
+    paths = {name: item for name, item in declared.items() if item.kind in _PATHS}
     return {
-        "written": frozenset(written), "positional": tuple(plan.positional),
-        "rest_written": rest is not None and rest.direction.writes and rest.kind not in _PATHS,
+        "written": frozenset(
+            name for name, item in declared.items() if item.direction.writes and name not in paths
+        ),
+        "read": frozenset(name for name, item in paths.items() if item.direction.reads),
+        "made": frozenset(name for name, item in paths.items() if not item.direction.reads),
+        "positional": (*plan.positional, *rest),
     }  # fmt: skip
 
 

@@ -53,6 +53,7 @@ LAUNCHER_VARIABLE = "TASKFLOW_LAUNCH_AGENT"
 #: Variables that only programs on other nodes see: what their node has in place of `sys.path` and `sys.executable`.
 PATH_VARIABLE = "TASKFLOW_PATH"
 PYTHON_VARIABLE = "TASKFLOW_PYTHON"
+PACKAGE_VARIABLE = "TASKFLOW_PACKAGE"  #: and in which folder of these their node has this very package
 
 SOON_S = 10.0  #: a launcher may come before the master's word of its span; it is waited for so long
 HIGH_BYTES = 1 << 20  #: so much that its reader does not take, and a stream is not read any more
@@ -86,10 +87,6 @@ def launcher_of_task() -> str | None:
 
 class RefusedError(TaskflowError):
     """A program is not started. The message says why."""
-
-
-class LostError(RefusedError):
-    """There is no way to another node, or not any more. Who has asked for a program there may wait for it for ever."""
 
 
 class Span:
@@ -248,13 +245,9 @@ class Elsewhere:
             try:
                 self._pass_on(client, host, command, cwd, environment, streams)
             except RefusedError as error:
-                mark = environment.get(processes.VARIABLE, "").rpartition(":")[2]
-                ends = isinstance(error, LostError) and mark
-                _say(streams[2], f"taskflow: {error}{'; what waits for it here is ended' if ends else ''}")
+                _say(streams[2], f"taskflow: {error}")
                 with contextlib.suppress(OSError):
                     client.send(bytes([code]))
-                if ends:
-                    processes.end(mark)
             finally:
                 for file in streams:
                     with contextlib.suppress(OSError):
@@ -271,7 +264,7 @@ class Elsewhere:
         try:
             stream = SecureStream(self._dial(where))
         except (OSError, TaskflowError) as error:
-            raise LostError(
+            raise RefusedError(
                 f"nothing can be started on {host}: its agent cannot be reached from node {self.name} at {where[0]} "
                 f"port {where[1]} ({error}). The nodes of a task have to reach each other; <MinPort> and <MaxPort> in "
                 "project.xml say which ports are used"
@@ -279,7 +272,13 @@ class Elsewhere:
         try:
             self._join(span, stream)
             stream.note("start", span=name, command=command, cwd=cwd, environment=_of_the_task(environment))
-            self._carry(client, span, stream, host, command, streams)
+            if self._carry(client, span, stream, host, command, streams) and not span.over:
+                # What was left behind there is gone. Whoever has started it may wait for it for ever.
+                said = f"taskflow: the connection to node {host} was lost: {stream.ended}"
+                _say(streams[2], f"{said}; what has been started there is gone, and the program that did so is ended")
+                mark = environment.get(processes.VARIABLE, "").rpartition(":")[2]
+                if mark:
+                    processes.end(mark)
         finally:
             stream.close()
             with self._changed:
@@ -287,10 +286,11 @@ class Elsewhere:
 
     def _carry(
         self, client: socket.socket, span: Span, stream: SecureStream, host: str, command: str, files: list[int]
-    ) -> None:
+    ) -> bool:
         """Carry the streams of a launcher until the program has ended, and what it has left behind, too.
 
-        Raises RefusedError if it could not be started, LostError if the way to it was cut.
+        Whether the way to what it has left behind was cut. Raises RefusedError if it could not be started, or if the
+        way to it was cut.
         """
         exchange = Exchange(stream, self._timeout, sources={0: files[0]}, sinks={1: files[1], 2: files[2]})
         end: dict[str, Any] | None = None
@@ -302,13 +302,13 @@ class Elsewhere:
                     raise RefusedError(f"{shlex.quote(command)[:200]} was not started on {host}: {note['why']}")
                 end = note
             if ready:
-                return  # the launcher was killed, and so is the program
+                return False  # the launcher was killed, and so is the program
             if end is not None and not exchange.busy:
                 break
         if end is None:
             if span.over:
                 raise RefusedError(f"the task is over, and so is what it has started on {host}")
-            raise LostError(f"the connection to node {host} was lost ({stream.ended}), and what has been started there")
+            raise RefusedError(f"the connection to node {host} was lost ({stream.ended})")
         with contextlib.suppress(OSError):  # it has just been killed
             client.send(bytes([end["code"]]))
         client.close()
@@ -322,8 +322,7 @@ class Elsewhere:
         while left and not stream.ended:
             _, notes = exchange.step([])
             left = not any(note["note"] == "gone" for note in notes)
-        if left and not span.over:
-            raise LostError(f"the connection to node {host} was lost ({stream.ended}), and what was left behind there")
+        return left
 
     # ------------------------------------------------------------------ programs from elsewhere
 
@@ -415,8 +414,8 @@ class Elsewhere:
         inherited = package_path().split(os.pathsep)
         search = os.pathsep.join(dict.fromkeys([*path, *inherited]))
         return environment | {
-            "PYTHONPATH": search, PATH_VARIABLE: search, PYTHON_VARIABLE: sys.executable,
-            "TASKFLOW_RUN_DIR": self._run_dir, LAUNCHER_VARIABLE: self.launcher,
+            "PYTHONPATH": search, PATH_VARIABLE: search, PACKAGE_VARIABLE: inherited[0],
+            PYTHON_VARIABLE: sys.executable, "TASKFLOW_RUN_DIR": self._run_dir, LAUNCHER_VARIABLE: self.launcher,
         }  # fmt: skip
 
     def _folder(self, wanted: str) -> str:

@@ -6,10 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from taskflow.model.errors import NoSessionError
-from taskflow.node.executor import in_executor
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,13 +21,10 @@ KEPT = frozenset({
 class OnNodes:
     """A wrapper of a task's function, for which the job of SLURM, if there is one, has only the nodes of the task.
 
-    ``where``: how errors begin. ``processes``: how many a program that it starts by srun has on each node.
+    ``processes``: how many a program that it starts by srun has on each node.
     """
 
-    where: str
     processes: int = 1
-
-    in_plain_calls: ClassVar[bool] = True
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """What is called with the arguments of the task."""
@@ -38,10 +32,6 @@ class OnNodes:
 
 
 def _run(nodes: OnNodes, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    if not in_executor() and "COMPSS_TASK_ID" not in os.environ:
-        raise NoSessionError(
-            f"{nodes.where}: its nodes are reserved by a session, and there is none; start the program by runtask"
-        )
     with slurm_of_task(nodes.processes):
         return function(*args, **kwargs)
 

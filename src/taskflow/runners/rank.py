@@ -22,6 +22,8 @@ import time
 from typing import Any, NoReturn
 
 from taskflow.model.errors import ProgramError
+from taskflow.runners import rank_files
+from taskflow.runners.rank_files import Arguments
 
 CALL = "call"
 RESULT = "result"
@@ -35,17 +37,33 @@ _RANK_VARIABLES = ("PMIX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCI
 
 
 def main() -> NoReturn:
-    """The first process of a rank. Arguments: the folder of the call, the number of ranks, the name of the runner."""
-    folder, ranks, runner = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    """The first process of a rank.
+
+    Arguments: the folder of this package, that of the call, the number of ranks, the name of the runner.
+    """
+    folder, ranks, runner = sys.argv[2], int(sys.argv[3]), sys.argv[4]
     process = os.fork()
     if not process:
         _second(folder, ranks, runner)
     _, status = os.waitpid(process, 0)
+    rank_files.remove(os.getpid())
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         report(folder, "lost", _rank_told(), (-code, process))
-        code = 128 - code
-    os._exit(code)
+    if code:
+        _die(-code if code < 0 else signal.SIGABRT)
+    os._exit(0)
+
+
+def _die(number: int) -> NoReturn:
+    """End by a signal: an exit value does not have every launcher end the ranks on other nodes."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(1)
 
 
 def _second(folder: str, ranks: int, runner: str) -> NoReturn:
@@ -116,40 +134,38 @@ def _take_part(world: Any, folder: str) -> None:
     from taskflow.data.serialization import encode
     from taskflow.node.interpreter import load_function
 
-    definition, args, kwargs, laid_out = _call(world, folder)
-    value = load_function(definition)(*args, **kwargs)
+    definition, arguments, laid_out = _call(world, folder)
+    value = load_function(definition)(*arguments.args, **arguments.kwargs)
     if type(value).__name__ == "generator":
         value = list(value)
     values = world.gather(encode(value, f"the value of rank {world.rank}").blob())
-    shares = {key: _argument(args, kwargs, key) for key in laid_out if laid_out[key]}
+    shares = {key: arguments[key] for key in laid_out if laid_out[key]}
     gathered = world.gather(encode(shares, "a collection").blob() if shares else None)
     if world.rank == 0:
-        _write_result(folder, values, gathered, args, kwargs, laid_out)
+        _write_result(folder, values, gathered, arguments, laid_out)
 
 
-def _call(world: Any, folder: str) -> tuple[Any, list[Any], dict[str, Any], dict[Any, Any]]:
-    """The definition of the function, the arguments of this rank, and what is said of those with a layout.
+def _call(world: Any, folder: str) -> tuple[Any, Arguments, dict[int | str, bool]]:
+    """The definition of the function, the arguments of this rank, and which of those with a layout are outputs.
 
     Of these, ranks get their own elements only.
     """
     from taskflow.data.serialization import decode_blob, encode
 
+    arguments = None
     if world.rank:
-        definition, blob, layouts = world.bcast(None)
-        args, kwargs = decode_blob(blob)
+        definition, blob, layouts, paths = world.bcast(None)
     else:
-        with open(os.path.join(folder, CALL), "rb") as file:
-            definition, blob, layouts, _ = pickle.load(file)
-        args = kwargs = None
+        definition, blob, layouts, paths, _ = _call_file(folder)
         if layouts:
-            args, kwargs = decode_blob(blob)
-            collections = {key: _argument(args, kwargs, key) for key in layouts}
+            arguments = Arguments(*decode_blob(blob))
+            collections = {key: arguments[key] for key in layouts}
             for key in layouts:
-                _set_argument(args, kwargs, key, None)
-            blob = encode((args, kwargs), "the arguments").blob()
-        world.bcast((definition, blob, layouts))
-        if args is None:
-            args, kwargs = decode_blob(blob)
+                arguments[key] = None
+            blob = encode((arguments.args, arguments.kwargs), "the arguments").blob()
+        world.bcast((definition, blob, layouts, paths))
+    if arguments is None:
+        arguments = Arguments(*decode_blob(blob))
     for key, (layout, _) in layouts.items():
         shares = None
         if world.rank == 0:
@@ -157,12 +173,20 @@ def _call(world: Any, folder: str) -> tuple[Any, list[Any], dict[str, Any], dict
                 encode([collections[key][place] for place in places], "a collection").blob()
                 for places in layout.places_of_all(world.size, len(collections[key]))
             ]
-        _set_argument(args, kwargs, key, layout.given(decode_blob(world.scatter(shares))))
-    return definition, args, kwargs, {key: written for key, (_, written) in layouts.items()}
+        arguments[key] = layout.given(decode_blob(world.scatter(shares)))
+    if paths:
+        rank_files.bring(world, paths, arguments)
+    return definition, arguments, {key: written for key, (_, written) in layouts.items()}
+
+
+def _call_file(folder: str) -> Any:
+    """Definition, arguments, layouts, paths among the arguments, and which are outputs: see `runners.ranks`."""
+    with open(os.path.join(folder, CALL), "rb") as file:
+        return pickle.load(file)
 
 
 def _write_result(
-    folder: str, values: list[Any], gathered: list[Any], args: list[Any], kwargs: dict[str, Any], laid_out: Any
+    folder: str, values: list[Any], gathered: list[Any], arguments: Arguments, laid_out: dict[int | str, bool]
 ) -> None:
     """What the executor is given: the value of each rank, and what rank 0 has left of what it may write.
 
@@ -170,39 +194,25 @@ def _write_result(
     """
     from taskflow.data.serialization import decode_blob, encode
 
-    with open(os.path.join(folder, CALL), "rb") as file:
-        _, blob, layouts, written = pickle.load(file)
-    left = {key: _argument(args, kwargs, key) for key in written if key not in laid_out}
+    _, blob, layouts, _, written = _call_file(folder)
+    left = {key: arguments[key] for key in written if key not in laid_out}
     if any(laid_out.values()):
-        before: tuple[list[Any], dict[str, Any]] = decode_blob(blob)
+        before = Arguments(*decode_blob(blob))
         owned = [decode_blob(shares) for shares in gathered]
         for key, writes in laid_out.items():
             if writes:
-                left[key] = layouts[key][0].merged(
-                    _argument(before[0], before[1], key), [shares[key] for shares in owned]
-                )
+                left[key] = layouts[key][0].merged(before[key], [shares[key] for shares in owned])
     path = os.path.join(folder, RESULT)
     with open(f"{path}.part", "wb") as file:
         pickle.dump((values, encode(left, "an argument of rank 0").blob()), file, protocol=5)
     os.rename(f"{path}.part", path)
 
 
-def _argument(args: list[Any], kwargs: dict[str, Any], key: int | str) -> Any:
-    return kwargs[key] if isinstance(key, str) else args[key]
-
-
-def _set_argument(args: list[Any], kwargs: dict[str, Any], key: int | str, value: Any) -> None:
-    if isinstance(key, str):
-        kwargs[key] = value
-    else:
-        args[key] = value
-
-
 # ---------------------------------------------------------------------- what goes wrong
 
 
 def _fail(folder: str, rank: int, error: BaseException) -> NoReturn:
-    """Tell the executor of an exception, and end in a way that has the launcher end all others."""
+    """Tell the executor of an exception, and end; the first process then has the launcher end all others."""
     from taskflow.node.exceptions import encode_error
 
     # A rank that is left alone fails, too: it is not the one to be blamed.

@@ -18,9 +18,10 @@ import tempfile
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskflow.data.serialization import decode_blob, encode
+from taskflow.launch.spawn import package_path
 from taskflow.model.errors import ArgumentError, ProgramError, RemoteTraceback
 from taskflow.node.call import Left
-from taskflow.node.elsewhere import PATH_VARIABLE, PYTHON_VARIABLE
+from taskflow.node.elsewhere import PACKAGE_VARIABLE, PATH_VARIABLE, PYTHON_VARIABLE
 from taskflow.node.executor import in_executor
 from taskflow.runners import binary, mpi, rank
 
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 
     from taskflow.runners.layouts import Layout
 
-#: On other nodes the package, and the program's modules, may be in other folders.
+#: The argument is the folder of the package; on other nodes that, and the program's modules, may be elsewhere.
 _CODE = (
     "import os, sys; "
+    f"sys.path[0] = os.environ.get('{PACKAGE_VARIABLE}') or sys.argv[1]; "
+    "from taskflow.runners.rank import main; "
     f"sys.path[:1] = filter(None, os.environ.get('{PATH_VARIABLE}', '').split(os.pathsep)); "
-    "from taskflow.runners.rank import main; main()"
+    "main()"
 )
 #: And so may be the interpreter. ``$0`` is that of the executor.
 _ON_NODES = ("/bin/sh", "-c", f'exec "${{{PYTHON_VARIABLE}:-$0}}" "$@"')
@@ -44,16 +47,17 @@ class Ranks:
     """The body of a task on the ranks of a world: a `Body` (see `api.options`). Returns the list of their values.
 
     ``where``: how errors begin. ``layouts``: of collections, by name. ``written``: names of the parameters whose
-    objects it may change, ``positional``: those that can be given by position, ``rest_written``: it may change those in
-    ``*args``.
+    objects it may change; ``read``, ``made``: of those that are paths of files that it reads, and that it only writes.
+    ``positional``: names of the parameters by position; from the last on they are in ``*args``.
     """
 
     where: str
     world: mpi.World
     layouts: tuple[tuple[str, Layout], ...] = ()
     written: frozenset[str] = frozenset()
+    read: frozenset[str] = frozenset()
+    made: frozenset[str] = frozenset()
     positional: tuple[str, ...] = ()
-    rest_written: bool = False
 
     decorator: ClassVar[str] = "mpi"
     in_plain_calls: ClassVar[bool] = False
@@ -71,12 +75,14 @@ class Ranks:
 
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the function on all ranks. Raises what one of them has raised, or ProgramError."""
-        written, layouts = self._written(args, kwargs), self._layouts(function, args, kwargs)
+        written, layouts = self._keys(self.written, args, kwargs), self._layouts(function, args, kwargs)
+        paths = [(key, True) for key in self._keys(self.read, args, kwargs)]
+        paths += [(key, False) for key in self._keys(self.made, args, kwargs)]
         folder = tempfile.mkdtemp(prefix="ranks-", dir=os.environ["TASKFLOW_RUN_DIR"] if in_executor() else None)
         try:
             blob = encode((list(args), kwargs), "the arguments").blob()
             with open(os.path.join(folder, rank.CALL), "wb") as file:
-                pickle.dump((_definition(function), blob, layouts, written), file, protocol=5)
+                pickle.dump((_definition(function), blob, layouts, paths, written), file, protocol=5)
             self._start(folder)
             with open(os.path.join(folder, rank.RESULT), "rb") as file:
                 blobs, left = pickle.load(file)
@@ -89,7 +95,8 @@ class Ranks:
         """Start the ranks and wait for them. Raises what the first of them that failed has raised, or ProgramError."""
         world = self.world
         runner = mpi.runner_of(world.runner, self.where).path
-        argv = [sys.executable, "-c", _CODE, folder, str(world.processes), runner]
+        package = package_path().split(os.pathsep)[0]
+        argv = [sys.executable, "-c", _CODE, package, folder, str(world.processes), runner]
         if len(mpi.hosts_of(world)) > 1:
             argv = [*_ON_NODES, *argv]
         launcher = mpi.starting(world, [(world.processes, argv)], self.where)
@@ -128,16 +135,11 @@ class Ranks:
         error = decode_blob(blob)
         raise error from RemoteTraceback(f"{self.where}: {name} on {host} raised:\n{text}")
 
-    def _written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int | str]:
-        """The arguments that are outputs, by position or keyword."""
-        found: list[int | str] = [name for name in kwargs if name in self.written]
-        known = len(self.positional)
-        found += [
-            place
-            for place in range(len(args))
-            if (self.positional[place] in self.written if place < known else self.rest_written)
-        ]
-        return found
+    def _keys(self, names: frozenset[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int | str]:
+        """The arguments for parameters of these names, by position or keyword."""
+        last = len(self.positional) - 1
+        found: list[int | str] = [name for name in kwargs if name in names]
+        return found + [place for place in range(len(args)) if self.positional[min(place, last)] in names]
 
     def _layouts(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
