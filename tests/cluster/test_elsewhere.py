@@ -388,7 +388,7 @@ def test_who_waits_for_what_is_lost_is_ended_and_told(broken, span, tmp_path):
     assert program.wait(PATIENCE_S) in (-signal.SIGTERM, 128 + signal.SIGTERM)  # the shell, or first its child
     said = (tmp_path / "errors").read_text()
     assert "the connection to node far was lost" in said
-    assert "what has been started there is gone, and the program that did so is ended" in said
+    assert "and what was left behind there; what waits for it here is ended" in said
 
 
 def test_a_task_whose_node_is_lost_can_go_on_elsewhere(broken, span):

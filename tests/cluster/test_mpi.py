@@ -112,3 +112,17 @@ def test_a_host_is_switched_off_in_the_middle(runs, start, openmpi):
     assert lost not in again
     assert run.end() == 0, str(run)
     assert f"node {lost} is lost" in run.errors
+
+
+def test_two_hosts_that_do_not_reach_each_other_any_more(runs, start, mpich):
+    """Both still reach the main program. MPICH would wait for ever."""
+    run = start(mpich, "cut", node_timeout=2)
+    one, other = sorted(set(run.wait_for("under way").split()[2:]))
+    runs.cluster.block(one, other)
+    runs.cluster.block(other, one)
+    error = run.wait_for("ProgramError")
+    until(lambda: not of_mpi(runs))
+    assert "the connection to node" in error
+    assert "was lost (nothing has been heard from it for" in error
+    assert run.end() == 0, str(run)
+    assert "is lost:" not in run.errors

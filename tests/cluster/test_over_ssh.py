@@ -156,3 +156,54 @@ def test_late_and_lost_packets_are_no_reason_to_fail(namespace_cluster):
     words = ["-m", "taskflow", "cluster", "check", "--nodes", "node1"]
     done = namespace_cluster.run("master", [sys.executable, *words])
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+PROGRAMS = """
+import os
+from taskflow import FILE_OUT_STDOUT, binary, compss_open, compss_wait_on, julia, task
+
+here = os.path.dirname(os.path.abspath(__file__))
+
+
+@task(returns=1)
+def ready():
+    return True
+
+
+@binary(binary="./run.sh", working_dir=here + "/tools", args="{{word}}")
+@task(out=FILE_OUT_STDOUT)
+def by_folder(word, out):
+    pass
+
+
+@binary(binary="tools/run.sh")
+@task(out=FILE_OUT_STDOUT)
+def by_path(word, out):
+    pass
+
+
+@julia(script=here + "/tools/script.jl", executor="sh")
+@task(out=FILE_OUT_STDOUT)
+def script(word, out):
+    pass
+
+
+assert compss_wait_on(ready())
+os.rename(here + "/tools", here + "/no longer here")
+for number, run in enumerate([by_folder, by_path, script]):
+    run("a word", f"out{number}")
+    with compss_open(f"out{number}") as file:
+        print(file.read().strip())
+"""
+
+
+def test_scripts_that_belong_to_the_program_are_there(run, tmp_path):
+    root = tmp_path / "program"
+    (root / "tools").mkdir(parents=True)
+    (root / "main.py").write_text(PROGRAMS)
+    for name in ("run.sh", "script.jl"):
+        (root / "tools" / name).write_text('#!/bin/sh\necho "$(basename "$0") $1"\n')
+    (root / "tools" / "run.sh").chmod(0o755)
+    done = run(root, "--nodes", "node1:1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "run.sh a word\nrun.sh a word\nscript.jl a word\n"

@@ -506,11 +506,13 @@ class Launcher:
         folders: list[tuple[str, str]] = []
         roots = bundle.program_roots(entry for entry in config.path if entry not in setup.pythonpath)
         archive = ""
+        there: dict[str, str] = {}
         if setup.app_dir:
             path.append(setup.app_dir)
+            there = dict.fromkeys(roots[:1], setup.app_dir)
             folders.append(("AppDir", setup.app_dir))
         else:
-            there = {root: _on_shared_disk(root, self._home_disks, dict(setup.disks)) for root in roots}
+            there.update({root: _on_shared_disk(root, self._home_disks, dict(setup.disks)) for root in roots})
             sent = [root for root in roots if not there[root]]
             if sent:
                 program = self._program(tuple(sent))
@@ -520,7 +522,7 @@ class Launcher:
             path += [there[root] for root in roots]
         given = secrets.token_hex(8)
         config = dataclasses.replace(
-            config, path=path, program=archive and given,
+            config, path=path, roots=there, program=archive and given,
             cwd=_on_shared_disk(config.cwd, self._home_disks, dict(setup.disks)) or config.cwd,
             environment={name: value for name, value in config.environment.items() if name not in _OF_THE_SHELL},
         )  # fmt: skip

@@ -29,6 +29,7 @@ DATA_BYTES = 1 << 20  #: another file of a package is not
 TOTAL_BYTES = 32 << 20  #: all files together are not
 TOTAL_FILES = 5_000  #: there are not more files
 TOTAL_LOOKED_AT = 50_000  #: a root that is somebody's home folder must not be searched for minutes
+SCRIPTS = (".sh", ".jl", ".cl", ".awk", ".pl", ".R")  #: files that programs of tasks read, executable or not
 _SKIPPED = frozenset({"__pycache__", "node_modules", "venv"})
 _DATE = (1980, 1, 1, 0, 0, 0)  #: the same content is to give the same archive
 
@@ -174,7 +175,9 @@ class _Collection:
             self.add(inside, entry.path, MODULE_BYTES)
         elif entry.name.endswith(".so"):
             self.add(inside, entry.path, LIBRARY_BYTES)
-        elif is_package and not entry.name.startswith(".") and not entry.name.endswith((".pyc", "~")):
+        elif entry.name.startswith(".") or entry.name.endswith((".pyc", "~")):
+            return
+        elif is_package or _is_program(entry):
             self._data.append((inside, entry.path, DATA_BYTES))
 
     def add(self, name: str, path: str, limit: int) -> None:
@@ -208,6 +211,15 @@ class _Collection:
                 f"the search for the program's modules was given up in {self._given_up} after"
                 f" {TOTAL_LOOKED_AT} files: start the program from a folder that has little else in it, or {advice}"
             )
+
+
+def _is_program(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a program or a script of moderate size, which tasks may run."""
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        return False
+    return status.st_size <= DATA_BYTES and (entry.name.endswith(SCRIPTS) or bool(status.st_mode & 0o100))
 
 
 def _places_of_everything() -> set[str]:

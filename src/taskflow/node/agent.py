@@ -336,6 +336,7 @@ class Agent:
             "argv": config.argv,
             "cwd": config.cwd if os.path.isdir(config.cwd) else folders.scratch,
             "node": config.name,
+            "roots": {root: os.path.join(folders.top, os.path.expanduser(it)) for root, it in config.roots.items()},
             "pycompss": config.pycompss,
             "check": config.check,
         })  # fmt: skip

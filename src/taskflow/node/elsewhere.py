@@ -89,6 +89,10 @@ class RefusedError(TaskflowError):
     """A program is not started. The message says why."""
 
 
+class LostError(RefusedError):
+    """There is no way to another node, or not any more. Who has asked for a program there may wait for it for ever."""
+
+
 class Span:
     """The nodes of one attempt at a task, by the names that its programs know them by."""
 
@@ -245,9 +249,13 @@ class Elsewhere:
             try:
                 self._pass_on(client, host, command, cwd, environment, streams)
             except RefusedError as error:
-                _say(streams[2], f"taskflow: {error}")
+                mark = environment.get(processes.VARIABLE, "").rpartition(":")[2]
+                ends = isinstance(error, LostError) and mark
+                _say(streams[2], f"taskflow: {error}{'; what waits for it here is ended' if ends else ''}")
                 with contextlib.suppress(OSError):
                     client.send(bytes([code]))
+                if ends:
+                    processes.end(mark)
             finally:
                 for file in streams:
                     with contextlib.suppress(OSError):
@@ -264,7 +272,7 @@ class Elsewhere:
         try:
             stream = SecureStream(self._dial(where))
         except (OSError, TaskflowError) as error:
-            raise RefusedError(
+            raise LostError(
                 f"nothing can be started on {host}: its agent cannot be reached from node {self.name} at {where[0]} "
                 f"port {where[1]} ({error}). The nodes of a task have to reach each other; <MinPort> and <MaxPort> in "
                 "project.xml say which ports are used"
@@ -272,13 +280,7 @@ class Elsewhere:
         try:
             self._join(span, stream)
             stream.note("start", span=name, command=command, cwd=cwd, environment=_of_the_task(environment))
-            if self._carry(client, span, stream, host, command, streams) and not span.over:
-                # What was left behind there is gone. Whoever has started it may wait for it for ever.
-                said = f"taskflow: the connection to node {host} was lost: {stream.ended}"
-                _say(streams[2], f"{said}; what has been started there is gone, and the program that did so is ended")
-                mark = environment.get(processes.VARIABLE, "").rpartition(":")[2]
-                if mark:
-                    processes.end(mark)
+            self._carry(client, span, stream, host, command, streams)
         finally:
             stream.close()
             with self._changed:
@@ -286,11 +288,10 @@ class Elsewhere:
 
     def _carry(
         self, client: socket.socket, span: Span, stream: SecureStream, host: str, command: str, files: list[int]
-    ) -> bool:
+    ) -> None:
         """Carry the streams of a launcher until the program has ended, and what it has left behind, too.
 
-        Whether the way to what it has left behind was cut. Raises RefusedError if it could not be started, or if the
-        way to it was cut.
+        Raises RefusedError if it could not be started, LostError if the way to it was cut.
         """
         exchange = Exchange(stream, self._timeout, sources={0: files[0]}, sinks={1: files[1], 2: files[2]})
         end: dict[str, Any] | None = None
@@ -302,13 +303,13 @@ class Elsewhere:
                     raise RefusedError(f"{shlex.quote(command)[:200]} was not started on {host}: {note['why']}")
                 end = note
             if ready:
-                return False  # the launcher was killed, and so is the program
+                return  # the launcher was killed, and so is the program
             if end is not None and not exchange.busy:
                 break
         if end is None:
             if span.over:
                 raise RefusedError(f"the task is over, and so is what it has started on {host}")
-            raise RefusedError(f"the connection to node {host} was lost ({stream.ended})")
+            raise LostError(f"the connection to node {host} was lost ({stream.ended}), and what has been started there")
         with contextlib.suppress(OSError):  # it has just been killed
             client.send(bytes([end["code"]]))
         client.close()
@@ -322,7 +323,8 @@ class Elsewhere:
         while left and not stream.ended:
             _, notes = exchange.step([])
             left = not any(note["note"] == "gone" for note in notes)
-        return left
+        if left and not span.over:
+            raise LostError(f"the connection to node {host} was lost ({stream.ended}), and what was left behind there")
 
     # ------------------------------------------------------------------ programs from elsewhere
 

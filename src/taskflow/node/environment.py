@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 MEMORY_VARIABLE = "TASKFLOW_MEMORY_SIZE"  #: bytes of memory that the task may use, if its constraints say so
 
 
+#: Where folders of the main program are on this node, if it is another machine.
+roots: dict[str, str] = {}
+
+
+def path_here(path: str) -> str:
+    """Where a path of the machine of the main program leads on this node, if its folder was brought here."""
+    if roots and os.path.isabs(path) and not os.path.exists(path):
+        for root, here in roots.items():
+            inside = os.path.relpath(path, root)
+            if inside.partition(os.sep)[0] != os.pardir and os.path.exists(os.path.join(here, inside)):
+                return os.path.normpath(os.path.join(here, inside))
+    return path
+
+
 def node_environment(program_folder: str, scratch: str) -> dict[str, str]:
     """Variables that are the same for all tasks: each has one node and, if it does not say otherwise, one thread."""
     return {

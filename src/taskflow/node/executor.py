@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from taskflow.data.store import Store
 from taskflow.node import memory, nested, processes
 from taskflow.node.alarm import Alarm
-from taskflow.node.environment import bind_to_cores
+from taskflow.node.environment import bind_to_cores, roots
 from taskflow.node.interpreter import Interpreter
 from taskflow.node.report import notice
 from taskflow.wire.channel import Receiver, pack, receive_exactly
@@ -386,6 +386,7 @@ def run_executor(files: list[int], settings: dict[str, Any], number: int, cores:
     _in_executor = True
     os.environ["TASKFLOW_RUN_DIR"] = settings["run_dir"]
     os.environ["TASKFLOW_NODE"] = settings.get("node", "")
+    roots.update(settings.get("roots", {}))
     if cores:
         os.environ["COMPSS_BINDED_CPUS"] = cores
         bind_to_cores(cores)

@@ -28,6 +28,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 from taskflow.model.errors import ProgramError
 from taskflow.model.parameters import Parameter, StdStream
 from taskflow.node import processes
+from taskflow.node.environment import path_here
 from taskflow.node.executor import in_executor
 from taskflow.runners.command import PATHS, arguments, default_arguments, text, texts_of, truth
 
@@ -194,7 +195,7 @@ def folder_of_body(
 def working_folder(template: str, texts: Mapping[str, Sequence[str]], where: str) -> Iterator[str]:
     """The folder that a program is run in: what the template says, made if need be; else one that is removed then."""
     if template:
-        folder = os.path.join(program_folder(), os.path.expanduser(text(template, texts)))
+        folder = path_here(os.path.join(program_folder(), os.path.expanduser(text(template, texts))))
         try:
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
@@ -247,7 +248,9 @@ def located(name: str, folder: str) -> str:
     One with a slash is looked for in the folder that it is to be run in, in that of the main program, and where the
     program's modules are; a mere name in the folders of PATH first. What is not there is returned as it is.
     """
-    if os.path.isabs(name) or (os.sep not in name and shutil.which(name)):
+    if os.path.isabs(name):
+        return path_here(name)
+    if os.sep not in name and shutil.which(name):
         return name
     return found_file(name, folder) or name
 
@@ -255,7 +258,7 @@ def located(name: str, folder: str) -> str:
 def found_file(name: str, folder: str) -> str:
     """The path of a file that belongs to the program; "" if it is nowhere."""
     for place in (folder, program_folder(), *sys.path):
-        path = os.path.normpath(os.path.join(place, name))
+        path = path_here(os.path.normpath(os.path.join(place, name)))
         if os.path.isfile(path):
             return path
     return ""

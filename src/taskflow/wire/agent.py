@@ -75,8 +75,9 @@ class AgentConfig:
     tried in turn; ``tunnel``: they lead through SSH. ``timeout``: seconds of silence after which the other side counts
     as gone. ``working_dir``: "" for a folder of the user's own among temporary files. ``keep``: the folders stay.
     ``path``: where modules are found before all else, as far as it is there; a relative entry lies in the node's own
-    folder. ``program``: an archive (see `launch.bundle`) to be unpacked into ``app`` there. ``environment``: variables
-    for tasks. ``min_port``, ``max_port``: where its data server may listen; 0: anywhere. The rest as in the master.
+    folder. ``roots``: where folders of the main program are on the node, likewise. ``program``: an archive (see
+    `launch.bundle`) to be unpacked into ``app`` there. ``environment``: variables for tasks. ``min_port``,
+    ``max_port``: where its data server may listen; 0: anywhere. The rest as in the master.
     """
 
     run: str
@@ -91,6 +92,7 @@ class AgentConfig:
     working_dir: str = ""
     keep: bool = False
     path: list[str] = dataclasses.field(default_factory=list)
+    roots: dict[str, str] = dataclasses.field(default_factory=dict)
     program: str = ""
     argv: list[str] = dataclasses.field(default_factory=list)
     cwd: str = ""

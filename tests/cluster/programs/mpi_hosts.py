@@ -51,9 +51,7 @@ def wait_for(name):
         time.sleep(0.02)
 
 
-@mpi(**SIZES)
-@task(returns=4)
-def waiting():
+def wait_on_ranks():
     """All ranks tell where they are, and wait until there has been enough of that."""
     from mpi4py import MPI
 
@@ -64,6 +62,10 @@ def waiting():
     wait_for("enough")
     world.barrier()
     return host
+
+
+waiting = mpi(**SIZES)(task(returns=4)(wait_on_ranks))
+waiting_once = mpi(**SIZES)(task(returns=4, on_failure="FAIL")(wait_on_ranks))
 
 
 @task(returns=1)
@@ -112,6 +114,10 @@ def main(what):
         compss_barrier()
         print("cancelled", flush=True)
         wait_for("seen")
+    elif what == "cut":
+        found = waiting_once()
+        begun()
+        failure(found)
     elif what == "wait":
         found = waiting()
         begun()
