@@ -1,5 +1,7 @@
 """Tasks that have several nodes at once: how they come by them, who goes first, and what happens when one is lost."""
 
+import random
+
 import pytest
 
 from taskflow.core.graph import ASSIGNED, BLOB, DONE, FAILED_TASK, READY, SEGMENT, VALUE, WAITING, Group, Held
@@ -553,3 +555,56 @@ def test_a_lost_input_is_made_again_before_it_begins(state):
                 world.done(task)
     assert both.state == ASSIGNED
     assert all(task.state == DONE for task in busy)
+
+
+# ---------------------------------------------------------------------- nobody starves
+
+
+class Stream:
+    """A program that is always ahead of a full cluster, and tasks that end in any order."""
+
+    def __init__(self, seed, calls):
+        self.chance = random.Random(seed)
+        self.world = world = Several(*[self.chance.randint(1, 3) for _ in range(self.chance.randint(3, 6))])
+        self.names = {name: (call, share) for name, call, share in calls(world)}
+        self.begun = []
+
+    def run(self, count):
+        """Make so many calls, and end tasks; the order in which they began."""
+        world, chance = self.world, self.chance
+        ahead = 3 * sum(crew.size for crew in world.kernel.crews.values())
+        names, weights = zip(*self.names.values(), strict=True)
+        while world.tasks < count or world.kernel.unfinished:
+            while world.tasks < count and world.kernel.unfinished < ahead:
+                (name,) = chance.choices(names, weights)
+                Cluster.call(world, name=name)
+            world.kernel.serve()
+            running = sorted(world.running(), key=lambda task: task.id)
+            self.begun += [task.id for task in running if task.id not in self.begun]
+            # No task runs for ever: the oldest ends after a while, whoever else does.
+            Cluster.done(world, running[0] if chance.random() < 0.4 else chance.choice(running))
+            invariants.check(world.kernel)
+        return self.begun
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("share", [1, 20])
+def test_however_many_of_one_kind_there_are_the_others_get_their_turn(seed, share):
+    """No task is overtaken by more than a few times what the cluster runs at once."""
+
+    def calls(world):
+        world.function("f", LONG)
+        return [
+            ("small", "f", share),
+            ("wide", world.needing(1, memory_size=0.0), 1),
+            ("two", world.spanning(2), 21 - share),
+            ("three", world.spanning(3), 1),
+        ]
+
+    stream = Stream(seed, calls)
+    begun = stream.run(150)
+    units = sum(crew.size for crew in stream.world.kernel.crews.values())
+    assert sorted(begun) == list(range(1, 151))
+    for place, number in enumerate(begun):
+        overtaken = sum(1 for other in begun[:place] if other > number)
+        assert overtaken <= 3 * units, f"task {number} began after {overtaken} later ones, on {units} units"

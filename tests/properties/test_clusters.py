@@ -5,6 +5,7 @@ prints the command that replays it. More of them: ``TASKFLOW_SOAK=20000 pytest t
 others: ``TASKFLOW_SEED=1000000`` begins there.
 """
 
+import contextlib
 import dataclasses
 import gc
 import os
@@ -19,11 +20,19 @@ import pytest
 import taskflow
 from taskflow import TaskflowWarning, compss_barrier, compss_wait_on, runtime
 from taskflow.api import binding
+from taskflow.api.task import TaskFunction
 from taskflow.core.scheduling import SCHEDULERS
 from taskflow.drivers.simulated import Faults
 from taskflow.drivers.simulated_nodes import NodeFaults, SimulatedNode
 from tests.core import invariants
-from tests.properties import nested_functions, random_programs, spanning_functions, test_constraints, test_policies
+from tests.properties import (
+    functions,
+    nested_functions,
+    random_programs,
+    spanning_functions,
+    test_constraints,
+    test_policies,
+)
 from tests.properties.programs import Run
 
 SOAK = int(os.environ.get("TASKFLOW_SOAK", "0"))
@@ -125,10 +134,25 @@ def nothing_is_left(engine):
     assert not left, f"nodes still have {left[:5]} (of {len(left)})"
 
 
-def plain_program(seed, base):
+@contextlib.contextmanager
+def several_nodes(chance, module):
+    """Have some of the module's task functions run on two nodes at once."""
+    functions = [function for function in vars(module).values() if isinstance(function, TaskFunction)]
+    for function in functions:
+        function.options.hosts = chance.choice((1, 1, 2))
+        function.changed()
+    try:
+        yield
+    finally:
+        for function in functions:
+            function.options.hosts = 1
+            function.changed()
+
+
+def plain_program(seed, base, alter=lambda faults: faults):
     chance = random.Random(seed)
     program = random_programs.program(chance, chance.choice((8, 20, 40)))
-    faults = random_cluster(chance)
+    faults = alter(random_cluster(chance))
     os.mkdir(f"{base}/plain")
     os.mkdir(f"{base}/session")
     wanted = Run(f"{base}/plain", wild=False).execute(program)
@@ -208,17 +232,34 @@ def nested_outcome(program):
     return result, items, cells
 
 
-def nested_program(seed, base):
+def nested_program(seed, base, alter=lambda faults: faults):
     chance = random.Random(seed)
     program = random_programs.nested(chance, 5, 2)
-    faults = random_cluster(chance)
+    faults = alter(random_cluster(chance))
     wanted = nested_outcome(program)
     seen, engine = run_on(base, seed, faults, lambda: nested_outcome(program))
     assert seen == wanted
     return engine
 
 
+def on_several_nodes(program, module):
+    """The kind of program, some of its tasks having two nodes."""
+
+    def run(seed, base):
+        chance = random.Random(-seed - 1)
+
+        def alter(faults):
+            return dataclasses.replace(faults, nodes=lasting(chance, faults.nodes, 2))
+
+        with several_nodes(chance, module):
+            return program(seed, base, alter)
+
+    return run
+
+
 KINDS = {
+    "plain_on_several_nodes": on_several_nodes(plain_program, functions),
+    "nested_on_several_nodes": on_several_nodes(nested_program, nested_functions),
     "plain": plain_program,
     "constrained": constrained_program,
     "policies": policy_program,
