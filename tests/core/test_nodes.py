@@ -277,6 +277,28 @@ def test_a_transfer_that_failed_comes_from_elsewhere_or_by_way_of_home():
     assert node_of(task) == target
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_value_goes_by_way_of_home_if_only_those_are_left_that_have_no_way(lost):
+    """The other node that has it is lost, or does not have it after all."""
+    world = Cluster(1, 1, 1)
+    task = world.call((world.at(1, 2), IN), pin=3)
+    dispatch = world.kernel.dispatch
+    ((value, target, first),) = dispatch.transfers
+    dispatch.transfers.clear()
+    dispatch.transfer_failed(value, target, first, "no route to host")
+    ((_, _, second),) = dispatch.transfers
+    assert {first, second} == {1, 2}
+    dispatch.transfers.clear()
+    if lost:
+        dispatch._note_place(second, value)  # as it is of what has come there, or was made there
+        world.lose_node(second)
+    else:
+        dispatch.transfer_failed(value, target, second, "no such file", at_source=True)
+    assert world.move() == [(0, first)]
+    assert world.move() == [(target, 0)]
+    assert node_of(task) == target
+
+
 def test_a_transfer_that_never_works_fails_the_task():
     world = Cluster(1)
     data = world.at(0)

@@ -293,6 +293,7 @@ class Moving:
             if not value.places:
                 for other in list(self._unserved.targets.get(value, ())):
                     self._send_back((value, other))
+            self._go_by_home()
         elif target and source:
             self._refused.setdefault(key, set()).add(source)  # there may be no way between the two: try others
         else:
@@ -311,6 +312,12 @@ class Moving:
     def _all_refused(self, key: tuple[Any, int]) -> bool:
         refused = self._refused.get(key, set())
         return bool(refused) and all(number in refused for number in key[0].places)
+
+    def _go_by_home(self) -> None:
+        """A node is lost, or does not have a value: others that have it may have no way to those that wait for it."""
+        for key in self._refused:
+            if self._moving.get(key) == -1 and self._all_refused(key):
+                self.fetch(key[0], 0)
 
     def _stop_trying(self, key: tuple[Any, int], error: TransferError) -> None:
         """The value cannot be brought to the node."""
@@ -441,6 +448,7 @@ class Moving:
         for value in lost:
             if not value.places:
                 self._lose(value)
+        self._go_by_home()
         for other in self.kernel.crews:
             self._send_more(other)
 
