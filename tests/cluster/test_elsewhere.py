@@ -28,7 +28,7 @@ from taskflow.api.options import task_under
 from taskflow.model.cluster import ClusterOptions
 from taskflow.node import launcher as script
 from taskflow.node import processes
-from taskflow.node.elsewhere import LAUNCHER_VARIABLE, SPAN_VARIABLE, launcher_of_task
+from taskflow.node.span import LAUNCHER_VARIABLE, SPAN_VARIABLE, launcher_of_task
 from taskflow.wire.security import Hello, client_context, connect
 from tests.cluster.agents import Agents, nodes, setup, wait_until
 

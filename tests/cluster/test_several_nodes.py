@@ -22,7 +22,7 @@ from taskflow import (
 )
 from taskflow.drivers import remote
 from taskflow.model.errors import NoNodeError, TimeOutError
-from taskflow.node.elsewhere import LAUNCHER_VARIABLE
+from taskflow.node.span import LAUNCHER_VARIABLE
 from taskflow.observe.summary import format_summary, summarise
 from tests.cluster.agents import Agents, nodes, setup, wait_until
 from tests.properties.spanning_functions import multinode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from taskflow.data.replicas import HOME
-from taskflow.node.elsewhere import LAUNCHER_VARIABLE, SPAN_VARIABLE
+from taskflow.node.span import LAUNCHER_VARIABLE, SPAN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

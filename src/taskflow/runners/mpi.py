@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskflow.launch.spawn import THREAD_VARIABLES
 from taskflow.model.errors import ArgumentError, ProgramError
-from taskflow.node.elsewhere import launcher_of_task
 from taskflow.node.executor import in_executor
+from taskflow.node.span import launcher_of_task
 from taskflow.runners import binary
 
 if TYPE_CHECKING:

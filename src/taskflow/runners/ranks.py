@@ -21,8 +21,8 @@ from taskflow.data.serialization import decode_blob, encode
 from taskflow.launch.spawn import package_path
 from taskflow.model.errors import ArgumentError, ProgramError, RemoteTraceback
 from taskflow.node.call import Left
-from taskflow.node.elsewhere import PACKAGE_VARIABLE, PATH_VARIABLE, PYTHON_VARIABLE
 from taskflow.node.executor import in_executor
+from taskflow.node.span import PACKAGE_VARIABLE, PATH_VARIABLE, PYTHON_VARIABLE
 from taskflow.runners import binary, mpi, rank
 
 if TYPE_CHECKING:
