@@ -57,6 +57,12 @@ def test_parameters_that_cannot_come_back_are_refused(direction):
         container(**GIVEN)(task(x=direction)(body))
 
 
+@pytest.mark.parametrize(("given", "wanted"), [({"nested": True}, "cannot submit tasks"), ({"numba": True}, "numba")])
+def test_functions_that_need_the_runtime_inside_are_refused(given, wanted):
+    with pytest.raises(ArgumentError, match=wanted):
+        container(**GIVEN)(task(returns=1, **given)(body))
+
+
 def test_a_method_must_not_change_its_object():
     with pytest.raises(ArgumentError, match=r"the object of a method.*use target_direction=IN"):
 

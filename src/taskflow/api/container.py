@@ -12,6 +12,7 @@ from taskflow.api.binary import place_of
 from taskflow.api.options import task_under
 from taskflow.model.errors import ArgumentError, NoSessionError
 from taskflow.model.parameters import Kind
+from taskflow.runners.compiled import Compiled
 from taskflow.runners.container import Container
 from taskflow.runners.engines import ENGINES
 
@@ -67,7 +68,7 @@ def container(**arguments: Any) -> Callable[[F], F]:
         if task.options.container is not None:
             raise ArgumentError(f"{where}: the task has a container already; take one of them away")
         if task.options.body is None:
-            _check_parameters(task, where)
+            _check_function(task, where)
         task.options.container = Container(
             engine, os.fspath(image), options, known.get("network", False), where, task.plan.all_parameters()
         )
@@ -99,8 +100,12 @@ def _options(given: Any) -> tuple[str, ...]:
     raise ArgumentError(f"@container: options is a text or a list of texts, not {given!r}")
 
 
-def _check_parameters(task: TaskFunction, where: str) -> None:
-    """What a function writes to in the container stays there, unless it is a file."""
+def _check_function(task: TaskFunction, where: str) -> None:
+    """There is no runtime inside; and what a function writes to there stays there, unless it is a file."""
+    if task.options.nested:
+        raise ArgumentError(f"{where}: a function in a container cannot submit tasks; take nested=True away")
+    if any(isinstance(wrapper, Compiled) for wrapper in task.options.wrappers):
+        raise ArgumentError(f"{where}: a function in a container is not compiled by numba; take one of them away")
     for name, parameter in task.plan.all_parameters().items():
         if parameter.direction.writes and parameter.kind in (Kind.OBJECT, Kind.COLLECTION, Kind.DICTIONARY):
             what = "the object of a method" if name == task.plan.object_name else f"parameter {name!r}"
