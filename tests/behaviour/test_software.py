@@ -18,6 +18,7 @@ from taskflow import (
     software,
     task,
 )
+from taskflow.api.software import Document
 from taskflow.model.errors import ArgumentError
 from tests.behaviour.services import Server
 from tests.mpis import found
@@ -177,6 +178,15 @@ def test_s35_a_binary(engine, config, tmp_path):  # noqa: ARG001
     with compss_open(str(tmp_path / "out")) as file:
         assert file.read() == "made\n"
     assert (tmp_path / "copy").exists()
+
+
+@pytest.mark.engines("local")
+def test_s35_a_container(engine, config):  # noqa: ARG001
+    document = Document(config({
+        "execution": {"type": "binary", "binary": "true"}, "parameters": {"returns": 1},
+        "container": {"engine": "podman", "image": "here"},
+    }))  # fmt: skip
+    assert document.prepared(task()(add)).options.container.image == "here"
 
 
 def command_to(command, out):  # noqa: ARG001

@@ -61,3 +61,9 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", None)
     run("print(1)")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_command_is_cut_in_an_error():
+    text = str(binary.Ended(["program", *["word"] * 1000], 1, "", "").failure("test"))
+    assert "... (with 1000 arguments) ended with exit value 1" in text
+    assert len(text) < 1200

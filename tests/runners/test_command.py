@@ -79,3 +79,8 @@ def test_exit_values_count_or_not(value, meant, monkeypatch):
 def test_another_word_is_refused():
     with pytest.raises(ArgumentError, match="here: fail_by_exit_value is True or False, not 'maybe'"):
         truth("maybe", "here")
+
+
+def test_a_name_that_a_call_has_not_is_told():
+    with pytest.raises(ArgumentError, match=r"{{c}}: this call has no argument 'c', only a, b"):
+        arguments("{{c}}", {"a": 1, "b": 2})

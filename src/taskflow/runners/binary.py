@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from taskflow.runners.container import Container
 
 PASS_ON_BYTES = 1 << 20  #: of each output of a program, as much is shown where tasks print; the file has all of it
+COMMAND_CHARACTERS = 1000  #: of a command, as much is told in an error
 TAIL_BYTES = 2000  #: of the error output, as much is told in an error
 
 _numbers = itertools.count(1)
@@ -288,7 +289,14 @@ class Ended:
         said = f"; the end of what it said:\n{self.tail}" if self.tail else " and said nothing"
         kept = f"\nAll of its output is in {self.kept}" if self.kept and self.tail else ""
         inside = f" in a container of {self.image}" if self.image else ""
-        return ProgramError(f"{where}: {shlex.join(self.argv)}{inside} {how}{said}{kept}")
+        return ProgramError(f"{where}: {self._command()}{inside} {how}{said}{kept}")
+
+    def _command(self) -> str:
+        """The command, as much of it as people read."""
+        command = shlex.join(self.argv)
+        if len(command) <= COMMAND_CHARACTERS:
+            return command
+        return f"{command[:COMMAND_CHARACTERS]}... (with {len(self.argv) - 1} arguments)"
 
 
 def run(

@@ -91,11 +91,18 @@ def arguments(
     for token in template:
         pieces = _PLACE.split(token)  # text and names in turn
         choices = [
-            _listed(values[piece]) if place % 2 else [os.path.expandvars(piece)] for place, piece in enumerate(pieces)
+            _listed(_value(piece, values)) if place % 2 else [os.path.expandvars(piece)]
+            for place, piece in enumerate(pieces)
         ]
         for chosen in itertools.product(*choices):
             found += _wildcards(chosen, folder, absolute=absolute)
     return found
+
+
+def _value(name: str, values: Mapping[str, Any]) -> Any:
+    if name not in values:
+        raise ArgumentError(f"{{{{{name}}}}}: this call has no argument {name!r}, only {', '.join(values) or 'none'}")
+    return values[name]
 
 
 def _listed(value: Any) -> list[str]:
@@ -116,7 +123,7 @@ def text(template: str, texts: Mapping[str, Sequence[str]]) -> str:
     """A template that stands for one text, with variables and values put in."""
     pieces = _PLACE.split(template)
     return "".join(
-        " ".join(texts[piece]) if place % 2 else os.path.expandvars(piece) for place, piece in enumerate(pieces)
+        " ".join(_value(piece, texts)) if place % 2 else os.path.expandvars(piece) for place, piece in enumerate(pieces)
     )
 
 
