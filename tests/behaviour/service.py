@@ -1,10 +1,12 @@
-"""A web server for tests, in a process of its own: ``python service.py [port] [status]`` prints its port.
+"""A web server for tests, in a process of its own: ``python service.py port status [certificate]`` prints its port.
 
-With a status, every request is answered with that. It knows nothing of taskflow.
+With a status other than 0, every request is answered with that; with a file that has a certificate and its key, it
+talks TLS. It knows nothing of taskflow.
 """
 
 import asyncio
 import json
+import ssl
 import sys
 from collections import Counter
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -103,11 +105,17 @@ def ok(value):
     return 200, "application/json", json.dumps(value).encode()
 
 
-async def main(port, status):
-    server = await asyncio.start_server(Service(status).serve, "127.0.0.1", port, backlog=2000, limit=1 << 24)
+async def main(port, status, certificate=""):
+    context = None
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+    server = await asyncio.start_server(
+        Service(int(status)).serve, "127.0.0.1", int(port), backlog=2000, limit=1 << 24, ssl=context
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*[int(word) for word in [*sys.argv[1:], "0", "0"][:2]]))
+    asyncio.run(main(*sys.argv[1:]))

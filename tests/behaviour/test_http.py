@@ -32,7 +32,7 @@ from taskflow import (
     task,
 )
 from taskflow.model.errors import ArgumentError, ArgumentWarning, COMPSsException
-from tests.behaviour.services import Server, free_port
+from tests.behaviour.services import Server, free_port, write_certificate
 
 ENGINES = pytest.mark.engines("local", "simulated", "cluster")
 
@@ -610,6 +610,25 @@ def test_a_token_does_not_go_to_another_server(alone, server, monkeypatch):
         assert headers["authorization"].startswith("Basic ")
     finally:
         other.stop()
+
+
+def test_certificates_are_verified_and_redirections_do_not_leave_https(alone, server, tmp_path, monkeypatch):
+    write_certificate(tmp_path / "certificate.pem")
+    safe = Server(certificate=tmp_path / "certificate.pem")
+    elsewhere = request("elsewhere?port={{port}}")(task(returns=1, on_failure="FAIL")(lambda port: None))
+    fails = request("text/5")(task(returns=int, on_failure="FAIL")(lambda: None))
+    try:
+        alone(test=safe.url)
+        with pytest.raises(ServiceError, match=r"(?i)certificate verify failed"):
+            fails().result()
+        taskflow.stop()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        taskflow.start(workers=1, run_dir=tmp_path / "trusting", progress=False, services={"test": safe.url})
+        assert fails().result() == 5
+        with pytest.raises(ServiceError, match="was redirected from https to http"):
+            elsewhere(server.port).result()
+    finally:
+        safe.stop()
 
 
 @ENGINES
