@@ -516,6 +516,7 @@ def test_an_implementation_for_several_nodes_is_tried_like_others():
     one, two = world.function("one", LONG), world.function(world.spanning(2))
     choice.demand = Demand(hosts=2)
     choice.implementations = (one, two)
+    one.mean_s = two.mean_s = None
     tasks = []
     for mean in (1.0, 0.1, 0.1):
         task = world.call(name="choice")

@@ -121,6 +121,7 @@ class Spanning:
         self._none_checked = False  # nor for any other
         self._known = (0, 0)  # the nodes for which the counts are right
         self._counts: dict[int, int] = {}  # nodes that can run a part of such a task, by function
+        self._tried: set[int] = set()  # implementations that have been chosen
         self._next_place = 0
 
     # ------------------------------------------------------------------ tasks that come
@@ -163,9 +164,10 @@ class Spanning:
         records = function.implementations
         fitting = [record for record in records if self._count(record) >= hosts_of(record)] or list(records)
         for record in fitting:
-            if not record.attempts:
+            if record.id not in self._tried:
+                self._tried.add(record.id)
                 return record
-        return min(fitting, key=lambda record: record.mean_s or 0.0)
+        return min(fitting, key=lambda record: float("inf") if record.mean_s is None else record.mean_s)
 
     def _look_at_nodes(self) -> None:
         """Forget what is known of other nodes than those that there are."""
