@@ -96,9 +96,9 @@ def test_ranks_that_die_and_tasks_that_are_cancelled_leave_nothing_on_any_host(r
     assert "/shared/program die die ended with exit value 137" in died
 
 
-def test_a_host_is_switched_off_in_the_middle(runs, start, openmpi):
+def test_a_host_is_switched_off_in_the_middle(runs, start, mpich):
     """The task runs again on others; on the one that is left nothing goes on."""
-    run = start(openmpi, "wait", node_timeout=2)
+    run = start(mpich, "wait", node_timeout=2)
     hosts = run.wait_for("under way").split()[2:]
     left, lost = hosts[0], hosts[2]
     before = [process for _, process in of_mpi(runs, left)]
