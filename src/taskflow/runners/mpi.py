@@ -21,7 +21,7 @@ from taskflow.launch.spawn import THREAD_VARIABLES
 from taskflow.model.errors import ArgumentError, ProgramError
 from taskflow.node.executor import in_executor
 from taskflow.node.span import launcher_of_task
-from taskflow.runners import binary
+from taskflow.runners import binary, copies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -434,11 +434,14 @@ class MPIProgram(binary.Program):
             return self.judged(
                 self.execute_inside(self.container, argv, texts, folder, streams, {**_INSIDE, **(env or {})})
             )
+        others = [host for host, _ in hosts_of(self.world)[1:]]
+        files = [path for name in texts if self._is_path(name) for path in texts[name]]
         launcher = starting(self.world, programs, self.where)
         try:
-            ended = binary.run(
-                launcher.argv, self.where, cwd=folder, env={**launcher.environment, **(env or {})}, **streams
-            )
+            with copies.on_nodes(others, [argv[0] for _, argv in programs], files, self.where):
+                ended = binary.run(
+                    launcher.argv, self.where, cwd=folder, env={**launcher.environment, **(env or {})}, **streams
+                )
         finally:
             launcher.remove_files()
         return self.judged(ended)
