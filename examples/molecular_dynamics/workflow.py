@@ -194,7 +194,10 @@ def main() -> int:
 
 def check(results: dict[str, Result], time_steps: dict[str, float]) -> int:
     """Whether the results make sense; the exit code."""
-    wild = results["wild-type"]
+    wild = results.get("wild-type")
+    if wild is None:
+        print("WRONG: not even the wild type could be simulated; look at programs in the run folder.", file=sys.stderr)
+        return 1
     wrong = [
         f"{name} ran on {result.ranks} of {RANKS} ranks: mpirun and mpicc belong to different MPIs"
         for name, result in results.items()
