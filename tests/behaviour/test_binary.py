@@ -71,6 +71,7 @@ def test_s15_arguments_are_those_of_the_template(tmp_path):
     assert content(tmp_path / "out") == "[a b][3][a b=True]"
 
 
+@pytest.mark.engines("sequential", "local")
 @pytest.mark.parametrize("text", ["", "two  blanks", "'\"$HOME `x`", "líne\nline", "{{number}}", "*"])
 def test_s15_a_text_is_one_argument_whatever_is_in_it(text, tmp_path):
     show(text, 0, flag=False, out=str(tmp_path / "out"))

@@ -9,7 +9,7 @@ from taskflow import INOUT, NoSessionError, ProgramError, compss_wait_on, opencl
 from taskflow.model.errors import ArgumentError
 
 pytestmark = pytest.mark.usefixtures("engine")
-parallel = pytest.mark.engines("local", "cluster")
+parallel = pytest.mark.engines("local")  # it takes the seconds that a compiler takes
 needs_opencl = pytest.mark.skipif(
     importlib.util.find_spec("pyopencl") is None, reason="PyOpenCL is not installed (extra test)"
 )
