@@ -377,13 +377,14 @@ def test_an_agent_that_is_killed_takes_everything_with_it(broken, span):
 
 def test_who_waits_for_what_is_lost_is_ended_and_told(broken, span, tmp_path):
     """A launcher whose command left a daemon behind is long gone when that is lost: mpirun would wait for ever."""
-    mark = processes.new_mark()
+    mark, command = processes.new_mark(), shlex.quote(daemon(sleeper(10)))
     with open(tmp_path / "errors", "w") as errors:
         program = subprocess.Popen(
-            ["sh", "-c", f"{span.variables[LAUNCHER_VARIABLE]} far {shlex.quote(daemon(sleeper(10)))}; sleep 60"],
+            ["sh", "-c", f"{span.variables[LAUNCHER_VARIABLE]} far {command}; touch {tmp_path}/started; sleep 60"],
             env=processes.marked({**os.environ, **span.variables}, mark), stderr=errors,
         )  # fmt: skip
-    wait_until(lambda: of_mark(sleeper(10)))
+    wait_until((tmp_path / "started").exists)
+    assert of_mark(sleeper(10))
     os.kill(broken.pid("far"), signal.SIGKILL)
     assert program.wait(PATIENCE_S) in (-signal.SIGTERM, 128 + signal.SIGTERM)  # the shell, or first its child
     said = (tmp_path / "errors").read_text()
