@@ -10,7 +10,7 @@ import pytest
 import taskflow
 from taskflow import MemoryLimitError, binary, compss_barrier, compss_wait_on, constraint, task
 
-pytestmark = pytest.mark.engines("local", "cluster")
+pytestmark = pytest.mark.engines("local")
 
 MIB = 1 << 20
 LIMIT_GB = 0.1
@@ -58,6 +58,7 @@ def add(a, b):
     return a + b
 
 
+@pytest.mark.engines("local", "cluster")
 def test_a_task_that_takes_too_much_is_stopped_and_named(engine):  # noqa: ARG001
     others = [add(number, 1) for number in range(20)]
     with pytest.raises(MemoryLimitError) as caught:

@@ -92,7 +92,7 @@ def test_files_are_at_the_same_paths_and_those_to_be_read_cannot_be_written_to(e
     assert sorted(beside) == sorted({"made", "changed", "folder"} & set(beside))  # nothing of other tasks
 
 
-@pytest.mark.engines("DOCKER", "PODMAN", "APPTAINER")
+@pytest.mark.engines("DOCKER", "APPTAINER")
 def test_what_a_function_raises_inside_is_raised_outside_with_its_traceback(engine):
     with pytest.raises(bodies.PumpError, match=r"^the pump went wrong$") as caught:
         compss_wait_on(inside(engine, bodies.fail, returns=1)("the pump"))
@@ -159,7 +159,7 @@ def test_an_image_that_is_not_there_is_named_with_the_remedy(engine):
         compss_wait_on(missing("x"))
 
 
-@pytest.mark.engines("DOCKER", "PODMAN", "APPTAINER")
+@pytest.mark.engines("DOCKER", "APPTAINER")
 def test_a_program_that_the_image_has_not_is_named(engine):
     @container(engine=engine.name, image=engine.image)
     @binary(binary="no-such-program")

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -126,15 +127,20 @@ def test_why_docker_cannot_be_used(said, wanted, tmp_path):
 def call(tmp_path):
     """Have a function called as it is inside a container: by path, with another interpreter. Gives the answer."""
 
+    script = tmp_path / "kit/taskflow/runners/inside.py"
+    script.parent.mkdir(parents=True)
+    shutil.copy(inside.__file__, script)
+
     def run(definition, *args, python=None):
         request = {
-            "path": [str(tmp_path)], "argv": ["app.py"], "python": python or list(sys.version_info[:2]),
-            "function": definition, "arguments": pickle.dumps((args, {})),
+            "path": [str(tmp_path)], "bytecode": str(tmp_path / "bytecode"), "argv": ["app.py"],
+            "python": python or list(sys.version_info[:2]), "function": definition,
+            "arguments": pickle.dumps((args, {})),
         }  # fmt: skip
         (tmp_path / inside.REQUEST).write_bytes(pickle.dumps(request))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         subprocess.run(
-            [sys.executable, "-S", inside.__file__, str(tmp_path)], check=True, timeout=20, env=environment
+            [sys.executable, "-S", str(script), str(tmp_path)], check=True, timeout=20, env=environment
         )  # fmt: skip
         return pickle.loads((tmp_path / inside.ANSWER).read_bytes())
 
@@ -145,6 +151,12 @@ def test_a_generator_becomes_a_list(call, tmp_path):
     (tmp_path / "mine.py").write_text("def count(n):\n    yield from range(n)\n")
     kind, blob = call(("ref", "mine", "count"), 3)
     assert (kind, pickle.loads(blob)) == (inside.VALUE, [0, 1, 2])
+
+
+def test_bytecode_is_kept_for_the_next_call_if_there_is_none(call, tmp_path):
+    (tmp_path / "mine.py").write_text("def f():\n    return 1\n")
+    call(("ref", "mine", "f"))
+    assert [path.name.split(".")[0] for path in (tmp_path / "bytecode").rglob("mine*.pyc")] == ["mine"]
 
 
 @pytest.mark.parametrize(

@@ -120,14 +120,13 @@ def test_tasks_of_other_nodes_run_in_containers_and_are_stopped_for_memory(appta
         taskflow.stop(cancel=True)
 
 
-@pytest.mark.parametrize("name", ["DOCKER", "PODMAN"])
-def test_nothing_is_left_of_a_run_that_is_killed(name, started, set_variables, tmp_path):
-    chosen = started(name)
+def test_nothing_is_left_of_a_run_that_is_killed(started, set_variables, tmp_path):
+    chosen = started("DOCKER")
     set_variables(chosen.variables)
     (tmp_path / "app.py").write_text(
         "import time\n"
         "from taskflow import binary, compss_barrier, container, task\n"
-        f"@container(engine={name!r}, image={chosen.image!r})\n"
+        f"@container(engine='docker', image={chosen.image!r})\n"
         "@binary(binary='sleep', args='600')\n"
         "@task()\n"
         "def wait():\n    pass\n"

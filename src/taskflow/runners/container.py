@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from taskflow.runners.engines import Engine
 
 KIT = "/.taskflow"  #: where this package and cloudpickle are inside
+CACHE = f"{KIT}/bytecode"  #: where bytecode of modules is kept
 MOST_FILES = 64  #: if there are more to be read, their folders are mounted in place of them
 OUT_OF_MEMORY = 137  #: exit value of what the kernel has killed with SIGKILL
 
@@ -370,9 +371,17 @@ def _call(
         ended = container.run(
             ["python3", "-u", f"{KIT}/taskflow/runners/inside.py", folder], where, cwd=os.getcwd(),
             env={"PYTHONDONTWRITEBYTECODE": "1"}, files=_files(container.parameters, signature, args, kwargs),
-            mounts=[Mount(folder, writable=True), *_kit()],
+            mounts=[Mount(folder, writable=True), *_kit(), Mount(CACHE, _folder_of_bytecode(folder), writable=True)],
         )  # fmt: skip
         return _answer(folder, ended, f"{where}, in a container of {container.image}")
+
+
+def _folder_of_bytecode(folder: str) -> str:
+    """Where bytecode that an image's Python makes is kept for the next task, as long as the run lasts on this node."""
+    scratch = os.environ["COMPSS_WORKING_DIR"] if in_executor() else folder
+    bytecode = os.path.join(scratch, "bytecode")
+    os.makedirs(bytecode, mode=0o700, exist_ok=True)
+    return bytecode
 
 
 def _kit() -> list[Mount]:
@@ -393,8 +402,8 @@ def _write_request(
     except Exception as error:  # noqa: BLE001  classes of the user may do anything here
         raise SerializationError(f"{where}: an argument cannot be sent into the container: {error}") from None
     request = {
-        "path": [*program_roots(sys.path), KIT], "argv": sys.argv, "python": list(sys.version_info[:2]),
-        "function": _definition(function), "arguments": arguments,
+        "path": [*program_roots(sys.path), KIT], "bytecode": CACHE, "argv": sys.argv,
+        "python": list(sys.version_info[:2]), "function": _definition(function), "arguments": arguments,
     }  # fmt: skip
     with open(path, "wb") as file:
         pickle.dump(request, file, inside.PROTOCOL)

@@ -57,6 +57,7 @@ class _Names:
 def _answer(request: Any) -> Any:
     sys.path[:0] = request["path"]
     sys.meta_path.insert(0, _Names)
+    _keep_bytecode(request["bytecode"])
     sys.argv[:] = request["argv"]
     function = _loaded("the function", lambda: _function(request))
     args, kwargs = _loaded("an argument", lambda: pickle.loads(request["arguments"]))
@@ -73,6 +74,16 @@ def _answer(request: Any) -> Any:
         return (VALUE, _pickled(value))
     except Exception as error:  # noqa: BLE001  anything may be wrong with it
         raise Unusable(f"what it returned cannot be pickled: {type(error).__name__}: {error}") from None
+
+
+def _keep_bytecode(folder: str) -> None:
+    """What is mounted cannot be written to, so each call would compile the modules there, if that has not been done."""
+    from importlib.util import cache_from_source
+
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if not os.path.exists(cache_from_source(os.path.join(package, "__init__.py"))):
+        sys.pycache_prefix = folder
+        sys.dont_write_bytecode = False
 
 
 def _loaded(what: str, load: Any) -> Any:
