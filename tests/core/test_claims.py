@@ -457,3 +457,20 @@ def _end_one(world, chance, executor):
 def test_a_record_has_no_demand_unless_it_is_given_one():
     record = FunctionRecord(1, "f", "app", "app.py", 1, 1, ("ref", "app", "f"))
     assert record.demand is None
+
+
+def test_a_task_called_by_one_that_keeps_memory_goes_before_one_that_waits_for_that_memory():
+    """Else they would wait for each other for ever."""
+    world = World(executors=3)
+    world.kernel.home.size = 3
+    world.kernel.home.offer({"memory_size": 8.0}, {})
+    parent = world.call(name=world.needing(memory_size=4.0))
+    world.kernel.lend(parent.executor)
+    large = world.call(name=world.needing(memory_size=8.0))
+    child = world.call(name=world.needing(memory_size=1.0), parent=parent.id)
+    later = world.call(name=world.needing(memory_size=1.0))
+    assert (large.state, child.state, later.state) == (READY, ASSIGNED, READY)
+    world.done(child)
+    world.kernel.regain(parent.executor)
+    world.done(parent)
+    assert (large.state, later.state) == (ASSIGNED, READY)

@@ -4,7 +4,21 @@ import random
 
 import pytest
 
-from taskflow.core.graph import ASSIGNED, DONE, FAILED, GONE, HELD, PENDING, SEGMENT, VALUE, Datum, Held, Task, Version
+from taskflow.core.graph import (
+    ASSIGNED,
+    DONE,
+    FAILED,
+    GONE,
+    HELD,
+    PENDING,
+    READY,
+    SEGMENT,
+    VALUE,
+    Datum,
+    Held,
+    Task,
+    Version,
+)
 from taskflow.core.scheduling import SCHEDULERS, Scheduler, scheduler_named
 from taskflow.model.errors import ArgumentError, NodeLostError, NoNodeError, TransferError
 from taskflow.model.parameters import Direction
@@ -675,3 +689,19 @@ def test_a_value_lost_while_it_waits_for_a_sender_is_made_again():
     assert not world.kernel.dispatch._unserved.targets
     assert not result.current.state
     assert node_of(task)
+
+
+def test_a_task_called_by_one_that_keeps_memory_is_given_to_a_node_where_another_waits_for_that():
+    world = Cluster(3, nodes=(Node("only", (Processor(3, "CPU"),), memory_size=8.0),))
+    parent = world.call(name=world.needing(memory_size=4.0))
+    large = world.call(name=world.needing(memory_size=8.0))
+    world.done(world.call(mean_s=LONG))
+    assert world.crews[1].constrained_tasks() == [large]
+    world.kernel.lend(parent.executor)
+    world.kernel.serve()
+    child = world.call(name=world.needing(memory_size=1.0), parent=parent.id)
+    assert (large.state, child.state) == (READY, ASSIGNED)
+    world.done(child)
+    world.kernel.regain(parent.executor)
+    world.done(parent)
+    assert large.state == ASSIGNED

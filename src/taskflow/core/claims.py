@@ -263,18 +263,18 @@ class Claiming:
     def _start_one(self) -> bool:
         """Start the first task that may start; whether there was one, or something else has changed."""
         taken: set[str] = set()  # what an earlier task waits for
-        kept: set[str] = set()  # what is kept for the share, which lacks something elsewhere
+        kept: set[str] = set()  # the same, but a task that was called by a task goes first
         reserving = False
         for task in self._heads():
             function = self._chosen(task.function)
             demand = self.demand_of(function)
             kinds = _kinds(demand)
-            # What the share waits for may be what a task has that waits for one it has called.
             if not taken.isdisjoint(kinds) or not (task.parent or kept.isdisjoint(kinds)):
                 continue
             lacking = self._lacking(demand)
             if lacking:
-                (kept if task is self.share else taken).update(lacking)
+                # What is lacking may be what a task has that waits for one it has called; the share's, on another node.
+                (kept if self.set_aside or task is self.share else taken).update(lacking)
                 continue
             if task is self.share and not task.span.may_gather():
                 kept.update(kinds - {"units"})

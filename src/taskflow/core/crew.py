@@ -250,7 +250,9 @@ class Crew(Lending):
     def could_start(self, task: Task) -> bool:
         """Whether the task could begin at once."""
         demand = self.demand_of(task.function)
-        if self.constrained or self._lacking(demand):
+        if self.constrained and not (task.parent and self.set_aside):
+            return False
+        if self._lacking(demand):
             return False
         if self.share is not None and not self._is_before(task, demand):
             return False
