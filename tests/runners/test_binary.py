@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 
 import pytest
 
@@ -36,6 +37,19 @@ def test_streams_and_folder_can_be_given(tmp_path):
     with open(tmp_path / "in", "rb") as stdin, open(tmp_path / "out", "wb") as stdout:
         run("import os; print(input(), os.getcwd())", stdin=stdin, stdout=stdout, cwd=str(tmp_path))
     assert (tmp_path / "out").read_text() == f"asked {tmp_path}\n"
+
+
+def test_streams_need_no_name():
+    with tempfile.TemporaryFile() as output:
+        ended = run("print('said'); raise SystemExit(3)", stdout=output)
+        assert ended.tail == "said"
+        output.seek(0)
+        assert output.read() == b"said\n"
+    source, sink = os.pipe()
+    with os.fdopen(source, "rb") as reader:
+        with os.fdopen(sink, "wb") as writer:
+            assert run("print('said')", stdout=writer).tail == ""
+        assert reader.read() == b"said\n"
 
 
 def test_without_streams_there_is_nothing_to_read():

@@ -327,11 +327,11 @@ def run(
                 for given, path in zip((stdout, stderr), paths, strict=True)
             )
             code = _run(command, where, cwd, dict(os.environ if env is None else env), stdin, out, err)
-        if sift is not None:
-            sift(err.name)
+            if sift is not None:
+                sift(err.name)
+            tail = _tail(err) or _tail(out)
         for path, stream in zip(paths, (sys.stdout, sys.stderr), strict=True):
             _pass_on(path, stream)
-        tail = _tail(err.name) or _tail(out.name)
         return Ended(command, code, tail, _kept(folder, name))
     finally:
         for path in paths:
@@ -416,9 +416,11 @@ def _pass_on(path: str, stream: Any) -> None:
             stream.write(f"\n[taskflow: {rest} more bytes of output{place}]\n")
 
 
-def _tail(path: str) -> str:
-    if not os.path.exists(path):
+def _tail(output: IO[bytes]) -> str:
+    # By another descriptor: what a task gives us may not be open for reading, or have a name.
+    try:
+        with open(f"/proc/self/fd/{output.fileno()}", "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            return file.read(TAIL_BYTES).decode(errors="replace").strip()
+    except OSError:  # a pipe, a socket: it has been read by somebody else
         return ""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.path.getsize(path) - TAIL_BYTES))
-        return file.read().decode(errors="replace").strip()
