@@ -419,6 +419,10 @@ class LiveEngine(Engine):
     def begin_span(self, span: Span) -> dict[str, str]:
         """See `Engine.begin_span`; its programs can reach all of these nodes."""
         assert self.spans is not None
+        executor = span.task.executor
+        node = None if executor is None else self.links[executor.id].node
+        if span.task.losses and node is not None and executor is not None:  # it may have been told to end the task
+            node.note("wanted", executor=executor.id, task=span.task.id)
         hosts = list(zip(self.hosts_of(span.numbers), span.numbers, strict=True))
         return {**super().begin_span(span), **self.spans.begin(span, hosts)}
 

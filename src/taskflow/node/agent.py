@@ -525,6 +525,9 @@ class Agent:
             if note["executor"] in self.relays:  # else it has just ended
                 self.relays[note["executor"]].cancelled[note["task"]] = monotonic()
                 self.overdue.cancelled(note["task"])
+        elif what == "wanted":
+            if note["executor"] in self.relays:
+                self.relays[note["executor"]].cancelled.pop(note["task"], None)
         elif self.transfers is not None:
             self.transfers.handle(note)
         else:

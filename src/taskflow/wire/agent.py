@@ -12,6 +12,7 @@ Notes, master to agent:
   welcome    time: seconds since the run began
   start      executor, cores: start one of that number, bound to these processor cores if any are named
   cancelled  executor, task: it has been told to end the task; it is killed if it does not heed that
+  wanted     executor, task: that attempt at the task is over, and the executor is about to be sent another one
   limits     some task function has a time-out or a limit of memory: look after the executors
   span       span, hosts {name: (host, port, number)}: an attempt at a task has these nodes, of which this is one
   span over  span: it has ended; everything that was started for it from here or from there is ended (`node.elsewhere`)
