@@ -12,7 +12,7 @@ from tests.mpis import any_mpi, mpi_folder
 
 __all__ = ["any_mpi", "mpi_folder"]
 
-PROGRAMS = [(2, ["ocean", "a b"]), (4, ["air", "%t"])]
+PROGRAMS = [(2, ["ocean", "a b"]), (4, ["air", "%t", "it's"])]
 NODES = [("one", 4), ("two", 2)]
 
 
@@ -40,7 +40,7 @@ def told(kind, hosts, *, version=(), programs=PROGRAMS, world=None):
     launcher.environment.update(settings)
     words = [*launcher.options(), *world.flags, *launcher.programs(programs)]
     texts = {}
-    for name, value in [*settings.items(), *(word.split("=", 1) for word in words if "=" in word)]:
+    for name, value in [*settings.items(), ("last word", words[-1])]:
         if os.path.isfile(value) and not os.access(value, os.X_OK):
             with open(value) as file:
                 texts[name] = file.read()
@@ -50,10 +50,10 @@ def told(kind, hosts, *, version=(), programs=PROGRAMS, world=None):
     return words, settings, texts
 
 
-MPMD = ["-n", "2", "ocean", "a b", ":", "-n", "4", "air", "%t"]
+MPMD = ["-n", "2", "ocean", "a b", ":", "-n", "4", "air", "%t", "it's"]
 #: Each node has its own folder: that of the first one may not be there.
 OWN = ["-wdir", "/proc/self/cwd"]
-MPMD_ON_NODES = ["-n", "2", *OWN, "ocean", "a b", ":", "-n", "4", *OWN, "air", "%t"]
+MPMD_ON_NODES = ["-n", "2", *OWN, "ocean", "a b", ":", "-n", "4", *OWN, "air", "%t", "it's"]
 
 
 def test_open_mpi_on_one_node():
@@ -68,7 +68,22 @@ def test_open_mpi_on_one_node():
 def test_open_mpi_5_on_several_nodes(agent):
     words, settings, texts = told(OpenMPI, NODES, version=(5, 0, 11))
     exported = [*OWN, "-x", "COMPSS_X", "-x", "PATH"]
-    assert words == ["--prefix", "/mpi", "-n", "2", *exported, "ocean", "a b", ":", "-n", "4", *exported, "air", "%t"]
+    assert words == [
+        "--prefix",
+        "/mpi",
+        "-n",
+        "2",
+        *exported,
+        "ocean",
+        "a b",
+        ":",
+        "-n",
+        "4",
+        *exported,
+        "air",
+        "%t",
+        "it's",
+    ]
     assert texts == {"PRTE_MCA_prte_default_hostfile": "one slots=4\ntwo slots=2\n"}
     assert settings["PRTE_MCA_plm_ssh_agent"] == agent
     # Without "slot" ranks that are more than the cores of the first node would all be there.
@@ -103,13 +118,18 @@ def test_intel_mpi(agent):
 
 def test_srun():
     words, settings, texts = told(Srun, NODES)
-    assert words[:-1] == ["--nodes=2", "--ntasks=6", "--ntasks-per-node=4", "--cpus-per-task=3"]
-    assert texts == {"--multi-prog": "0-1 ocean 'a b'\n2-5 air %%t\n"}
+    assert words[:-1] == ["--nodes=2", "--ntasks=6", "--ntasks-per-node=4", "--cpus-per-task=3", "--multi-prog"]
+    assert texts == {"last word": "0-1 'ocean' 'a b'\n2-5 'air' '%t' 'it'\\''s'\n"}
     assert settings["SLURM_OVERLAP"] == settings["SLURM_KILL_BAD_EXIT"] == "1"
 
     launcher = Srun(Runner(Srun, "/bin/srun", ()), World("srun", 6, 4), NODES, {"SLURM_JOB_ID": "5"})
     assert launcher.options()[-1] == "--nodelist=one,two"
     assert launcher.programs([(6, ["solver", "%t"])]) == ["solver", "%t"]
+
+    job = {"SLURM_JOB_ID": "5", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "n7"}
+    for more, here in (({}, "n7"), ({"SLURMD_NODENAME": "n8"}, "n8")):
+        launcher = Srun(Runner(Srun, "/bin/srun", ()), World("srun", 2, 2), [("localhost", 2)], {**job, **more})
+        assert launcher.options()[-1] == f"--nodelist={here}"
 
 
 def test_the_hosts_are_those_of_the_task(monkeypatch):

@@ -275,10 +275,15 @@ class Srun(Launcher):
         options = [f"--nodes={len(self.hosts)}", f"--ntasks={self.world.processes}", f"--ntasks-per-node={most}"]
         options.append(f"--cpus-per-task={self.world.threads}")
         if "SLURM_JOB_ID" in self.environment or "SLURM_JOBID" in self.environment:
-            here = self.environment.get("SLURMD_NODENAME") or os.uname().nodename.partition(".")[0]
-            names = [here] if len(self.hosts) == 1 else [host for host, _ in self.hosts]
+            names = [self._here()] if len(self.hosts) == 1 else [host for host, _ in self.hosts]
             options.append(f"--nodelist={','.join(names)}")
         return options
+
+    def _here(self) -> str:
+        """SLURM's name of this node; of the only one of the job, if the run is not on it (salloc on a login node)."""
+        job = self.environment
+        only = job.get("SLURM_JOB_NODELIST", "") if job.get("SLURM_JOB_NUM_NODES") == "1" else ""
+        return job.get("SLURMD_NODENAME") or only or os.uname().nodename.partition(".")[0]
 
     def programs(self, programs: Sequence[tuple[int, Sequence[str]]]) -> list[str]:
         """Several programs are in a file, which says who of the ranks is which."""
@@ -287,11 +292,11 @@ class Srun(Launcher):
         lines: list[str] = []
         first = 0
         for count, argv in programs:
-            # In this file ``%`` begins the number of a rank.
-            words = " ".join([shlex.quote(word.replace("%", "%%")) for word in argv])
+            # Not as shells have it: double quotes mean nothing, and what is not quoted has ``%`` replaced.
+            words = " ".join(["'" + word.replace("'", r"'\''") + "'" for word in argv])
             lines.append(f"{first}-{first + count - 1} {words}")
             first += count
-        return [f"--multi-prog={self.write('programs', lines)}"]
+        return ["--multi-prog", self.write("programs", lines)]
 
 
 #: What ranks on other nodes have to know, besides what is ours.
