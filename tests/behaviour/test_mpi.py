@@ -142,7 +142,7 @@ def test_all_ranks_of_a_program_end_with_an_exception_in_their_group(engine, mpi
 
 
 @pytest.mark.engines("local")
-def test_all_ranks_end_with_the_time_of_their_task(engine, any_mpi, tmp_path):  # noqa: ARG001
+def test_all_ranks_end_with_the_time_of_their_task(engine, mpich, tmp_path):  # noqa: ARG001
     def body(folder):
         from mpi4py import MPI
 
@@ -153,7 +153,7 @@ def test_all_ranks_end_with_the_time_of_their_task(engine, any_mpi, tmp_path):  
 
         time.sleep(300)
 
-    made = ranks(any_mpi, body, {"on_failure": "FAIL", "time_out": 4})
+    made = ranks(mpich, body, {"on_failure": "FAIL", "time_out": 3})
     future = made(str(tmp_path))
     processes = pids(tmp_path)
     with pytest.raises(TimeOutError):
@@ -164,7 +164,7 @@ def test_all_ranks_end_with_the_time_of_their_task(engine, any_mpi, tmp_path):  
 # ---------------------------------------------------------------------- Python functions
 
 
-@pytest.mark.engines("local", "cluster")
+@pytest.mark.engines("local")
 def test_s17_a_function_runs_on_all_ranks_and_returns_the_values_of_all(engine, any_mpi, capsys):  # noqa: ARG001
     values = compss_wait_on(ranks(any_mpi, rank_and_threads, {"returns": list})(10))
     assert values == [[10, 1, 2, "1"], [11, 1, 2, "1"]]
@@ -304,9 +304,9 @@ def test_a_value_that_cannot_travel_names_its_rank(engine, mpich):  # noqa: ARG0
 
 
 @pytest.mark.engines("local")
-def test_s17_a_layout_gives_each_rank_its_blocks(engine, any_mpi):  # noqa: ARG001
+def test_s17_a_layout_gives_each_rank_its_blocks(engine, mpich):  # noqa: ARG001
     made = ranks(
-        any_mpi, lambda items, others: [items, others], {"items": COLLECTION_IN, "others": COLLECTION_IN},
+        mpich, lambda items, others: [items, others], {"items": COLLECTION_IN, "others": COLLECTION_IN},
         items_layout={"block_count": 2, "block_length": 2, "stride": 2}, others_layout={"block_count": 1},
     )  # fmt: skip
     assert compss_wait_on(made([*range(5)], others=["x"])) == [[[0, 1], "x"], [[2, 3], []]]
