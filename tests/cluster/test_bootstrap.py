@@ -272,6 +272,16 @@ def test_functions_cannot_travel_to_another_version_of_python():
     assert version_problem(SimpleNamespace(python=sys.version.split()[0], executable="/there/python")) == ""
 
 
+def test_what_an_interpreter_that_does_not_work_says_is_told(begin, tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'libpython.so:' >&2\necho 'cannot open (shared) * file' >&2\nexit 127\n")
+    broken.chmod(0o755)
+    with pytest.raises(SshError) as caught:
+        begin(setup_of("node1", interpreter=str(broken)))
+    said = "libpython.so: cannot open (shared) * file"
+    assert f"PythonInterpreter names {broken}, which does not work: {said}; name a Python" in str(caught.value)
+
+
 def test_an_interpreter_that_is_not_there_is_named(begin):
     with pytest.raises(SshError, match="PythonInterpreter names /no/python, which is not there"):
         begin(setup_of("node1", interpreter="/no/python"))

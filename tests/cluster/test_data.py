@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -622,3 +623,37 @@ def test_tasks_that_call_tasks_with_files_run_at_home(agents, tmp_path):
     path.write_text("text")
     with pytest.raises(taskflow.TaskflowError, match=r"have it run here, with @constraint\(is_local=True\)"):
         compss_wait_on(read_by_child(str(path)))
+
+
+@constraint(app_software="maker")
+@task(returns=1)
+def make_there(seed):
+    return np.arange(seed, seed + BIG, dtype=np.int64)
+
+
+@constraint(app_software="parent")
+@task(returns=1, nested=True)
+def wait_in_vain(segments):
+    part = make_there(1)
+    shutil.rmtree(segments)
+    Path(segments).touch()  # nothing can be stored on this node any more
+    try:
+        return f"got {len(compss_wait_on(part))}"
+    except taskflow.TaskflowError as error:
+        return str(error)
+    finally:
+        os.unlink(segments)
+        os.mkdir(segments)
+
+
+def test_a_body_that_waits_for_what_can_never_be_brought_there_is_told(agents):
+    names = ("parent", "maker")
+    setups = [
+        dataclasses.replace(each, node=dataclasses.replace(each.node, software=frozenset({each.name.upper()})))
+        for each in map(setup, names)
+    ]
+    agents.start(*setups)
+    wait_until(lambda: len(nodes()) == 2)
+    said = compss_wait_on(wait_in_vain(nodes()["parent"].facts["segments"]))
+    assert "on node parent" in said
+    assert "could not be brought" in said

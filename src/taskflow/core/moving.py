@@ -119,6 +119,8 @@ class Moving:
         self._failures: dict[tuple[Any, int], int] = {}
         self._refused: dict[tuple[Any, int], set[int]] = {}  # sources from which there is no way
         self._stored: dict[int, weakref.WeakKeyDictionary[Any, None]] = {}  # values by node, in the order they came
+        # Values that bodies of tasks wait for, by node, and why they cannot be had there: no task awaits them.
+        self._wanted: weakref.WeakKeyDictionary[Any, dict[int, TransferError | None]] = weakref.WeakKeyDictionary()
 
     def settled(self, crew: Crew) -> None:
         """The crew may have room (`core.dispatch`)."""
@@ -163,8 +165,17 @@ class Moving:
             elif version not in (waiting := self._securing.setdefault(version.value, [])):
                 waiting.append(version)
         if not there:
+            if number:
+                wanted = self._wanted.setdefault(version.value, {})
+                if wanted.setdefault(number, None) is not None:
+                    return True  # it never will be: see `why_not_there`
             self.fetch(version.value, number)
         return there
+
+    def why_not_there(self, version: Version, number: int) -> TransferError | None:
+        """Why a stored version that was waited for cannot be had on the node; None: it is there. Told once."""
+        error = self._wanted.get(version.value, {}).pop(number, None)
+        return None if self.is_at(version, number) else error
 
     def _note_place(self, number: int, value: Any) -> None:
         stored = self._stored.get(number)
@@ -232,6 +243,7 @@ class Moving:
         source = self._end(key)
         self._failures.pop(key, None)
         self._refused.pop(key, None)
+        self._wanted.get(value, {}).pop(target, None)
         if target not in self.kernel.crews:
             return
         value.places.add(target)
@@ -323,6 +335,8 @@ class Moving:
         """The value cannot be brought to the node."""
         value, target = key
         self._forget(key)
+        if target in self._wanted.get(value, ()):
+            self._wanted[value][target] = error
         crew = self.kernel.crews[target]
         for task in self._awaiting.pop(key, ()):
             if crew.coming.pop(task.id, None) is not None and task.state == READY:

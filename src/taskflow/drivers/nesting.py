@@ -327,11 +327,14 @@ class Nests:
         if latch is not None:
             self._engine.forget(latch)
 
-    @staticmethod
-    def _found(nest: Nest, handle: int) -> tuple[int, int, Any, Any]:
+    def _found(self, nest: Nest, handle: int) -> tuple[int, int, Any, Any]:
         """What the body is told of a datum that it can read."""
         version = last_good(nest.data[handle].current)
         state, value = version.state, version.value
+        if state in (SEGMENT, FILE) and self._kernel.dispatch is not None:
+            error = self._kernel.dispatch.why_not_there(version, nest.link.executor.crew.number)
+            if error is not None:
+                state, value = FAILED, Failure(error, version.producer_id)
         if state == FAILED:
             value = _told(value)
         elif state == SEGMENT:

@@ -350,8 +350,10 @@ def _heard(process: RemoteProcess, setup: NodeSetup, attempt: Attempt) -> dict[s
         raise SshError(f"{where}: the EnvironmentScript {script} ended with exit code {detail}{wrote}")
     oldest = ".".join(map(str, OLDEST))
     if setup.interpreter:
-        version = detail.rpartition("(")[2].rstrip(")")
-        state = f"is {version}" if version[:1].isdigit() else "is not there, or cannot be run"
+        found = detail.partition(" (")[2].removesuffix(")")
+        state = "is not there, or cannot be run"
+        if found:
+            state = f"is {found}" if found[:1].isdigit() else found[:SAID_BYTES]
         raise SshError(
             f"{where}: PythonInterpreter names {setup.interpreter}, which {state}; name a Python {oldest} or newer of"
             f" that node"
@@ -420,9 +422,10 @@ def _script(setup: NodeSetup, errand: Errand) -> str:
         parts.append("first=")
     try_each = [
         'f=$(command -v "$p") || continue',
-        'v=$("$p" -ESc "import sys; print(sys.version.split()[0])" 2>/dev/null </dev/null) || v=',
+        'why=; v=$("$p" -ESc "import sys; print(sys.version.split()[0])" 2>/dev/null </dev/null) || v=',
+        'if [ -z "$v" ]; then why=$("$p" -ESc "" 2>&1 </dev/null); why=$(set -f; echo $why); fi',  # in one line
         f'case $v in {own}.*) exec "$p" {become};; 3.1[0-9].*|3.[2-9][0-9].*) [ -n "$spare" ] || spare=$p;; esac',
-        'case $tried in *"$f "*) ;; *) tried="${tried:+$tried, }$f (${v:-does not work})";; esac',
+        'case $tried in *"$f "*) ;; *) tried="${tried:+$tried, }$f (${v:-does not work${why:+: $why}})";; esac',
     ]
     parts += [
         f"tried=; spare=; for p in $first {' '.join(candidates)}; do {'; '.join(try_each)}; done",
