@@ -522,30 +522,55 @@ def test_through_a_tunnel_data_come_over_the_main_programs_port(agents, tmp_path
     assert path.read_text() == "through"
 
 
-def test_a_node_with_a_full_disk_is_not_used_any_more(agents, tmp_path, capfd):
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder with room for 2 MB."""
     disk = tmp_path / "small"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)]
     mounted = subprocess.run(command, check=False, capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    try:
-        large = tmp_path / "large.bin"
-        large.write_bytes(b"x" * (8 << 20))
-        agents.start(setup("small", working_dir=str(disk)), setup("large"))
-        wait_until(lambda: len(nodes()) == 2)
+    yield disk
+    taskflow.stop(cancel=True)
+    subprocess.run(["umount", str(disk)], check=True)
 
-        @task(path=FILE_IN, returns=1)
-        def size(path):
-            time.sleep(0.1)
-            return os.path.getsize(path)
 
-        assert compss_wait_on([size(str(large)) for _ in range(8)]) == [8 << 20] * 8
-        assert "no room for data on it" in capfd.readouterr().err
-        assert list(nodes()) == ["large"]
-    finally:
-        taskflow.stop(cancel=True)
-        subprocess.run(["umount", str(disk)], check=True)
+@task(returns=1)
+def where():
+    time.sleep(0.05)
+    return Path(os.environ["TASKFLOW_RUN_DIR"]).name.rpartition("-")[0]
+
+
+def test_tasks_with_more_data_than_there_is_room_for_run_elsewhere(agents, small_disk, tmp_path, capfd):
+    large = tmp_path / "large.bin"
+    large.write_bytes(b"x" * (8 << 20))
+    agents.start(setup("small", working_dir=str(small_disk)), setup("large"))
+    wait_until(lambda: len(nodes()) == 2)
+
+    @task(path=FILE_IN, returns=1)
+    def size(path):
+        time.sleep(0.1)
+        return os.path.getsize(path)
+
+    assert compss_wait_on([size(str(large)) for _ in range(8)]) == [8 << 20] * 8
+    assert capfd.readouterr().err.count("no room for data on node small") == 1
+    assert set(compss_wait_on([where() for _ in range(20)])) == {"small", "large"}  # it is there for others
+
+
+def test_tasks_that_find_the_disk_full_are_tried_again_elsewhere(agents, small_disk):
+    agents.start(setup("small", units=4, working_dir=str(small_disk)), setup("large", units=1))
+    wait_until(lambda: len(nodes()) == 2)
+
+    @task(returns=1)
+    def write_much():
+        path = Path(os.environ["TASKFLOW_RUN_DIR"], f"much-{os.getpid()}")
+        try:
+            return path.write_bytes(b"x" * (4 << 20))
+        finally:
+            path.unlink()
+
+    assert compss_wait_on([write_much() for _ in range(60)]) == [4 << 20] * 60
 
 
 @pytest.mark.usefixtures("three")

@@ -152,6 +152,7 @@ def test_the_kernel_does_nothing_itself():
         "dataclasses",
         "difflib",
         "enum",
+        "errno",
         "heapq",
         "itertools",
         "typing",

@@ -14,6 +14,7 @@ What a cancelled task would have written stays what it was before: see `core.gra
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,15 @@ class Failing:
             return None
         if task.severed:
             return self._begin_anew(task)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            self._avoid_full(task, executor.crew)
         return self._end_attempt(task, error, outputs)
+
+    def _avoid_full(self, task: Task, crew: Crew) -> None:
+        """The disk of the node is full: another attempt is worth while elsewhere only."""
+        demand = task.function.demand
+        if self.dispatch is not None and (demand is None or demand.hosts == 1):
+            self.dispatch.avoid(task, crew)
 
     def _end_attempt(self, task: Task, error: BaseException, outputs: Sequence[Any]) -> Verdict:
         policy = task.function.policy

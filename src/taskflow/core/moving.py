@@ -293,8 +293,13 @@ class Moving:
                     break
                 self._begin(key, number)
 
-    def transfer_failed(self, value: Any, target: int, source: int, why: str, *, at_source: bool = False) -> None:
-        """The value could not be brought to the node. ``at_source``: the source does not have it (any more)."""
+    def transfer_failed(
+        self, value: Any, target: int, source: int, why: str, *, at_source: bool = False, full: bool = False
+    ) -> None:
+        """The value could not be brought to the node.
+
+        ``at_source``: the source does not have it (any more); ``full``: the node has no room, whoever sends it.
+        """
         key = (value, target)
         if self._moving.get(key) != source:
             return
@@ -312,7 +317,7 @@ class Moving:
             self._failures[key] = self._failures.get(key, 0) + 1
         if not value.places or target not in self.kernel.crews:
             self._send_back(key)
-        elif self._failures.get(key, 0) >= MAX_TRANSFER_FAILURES:
+        elif full or self._failures.get(key, 0) >= MAX_TRANSFER_FAILURES:
             self._stop_trying(key, TransferError(why))
         elif self._all_refused(key):
             self.fetch(value, 0)  # by way of home
@@ -357,15 +362,21 @@ class Moving:
     def _send_elsewhere(self, task: Task, crew: Crew, error: TransferError) -> None:
         """The task cannot have its data on the node: it goes to another one, or fails if it has been to several."""
         task.stranded += 1
-        if task.stranded < MAX_STRANDED and not task.function.spread:
-            numbers = [
-                other.number for other in self.kernel.crews.values() if other is not crew and other.fits(task.function)
-            ]
-            if numbers:
-                task.pin = numbers[task.id % len(numbers)]
-                self.kernel.requeue(task)
-                return
-        self.kernel.fail_anew(task, error)
+        if task.stranded < MAX_STRANDED and self.avoid(task, crew):
+            self.kernel.requeue(task)
+        else:
+            self.kernel.fail_anew(task, error)
+
+    def avoid(self, task: Task, crew: Crew) -> bool:
+        """Have the task run on another node, once it is ready; False if there is none where it can."""
+        if task.function.spread:
+            return False
+        numbers = [
+            other.number for other in self.kernel.crews.values() if other is not crew and other.fits(task.function)
+        ]
+        if numbers:
+            task.pin = numbers[task.id % len(numbers)]
+        return bool(numbers)
 
     def _send_back(self, key: tuple[Any, int]) -> None:
         """The value is lost, or the node is: the tasks that wait for it there begin anew."""

@@ -129,6 +129,7 @@ class RemoteNode:
         self.file: IO[bytes] | None = None  # that is just coming
         self.last_words = ""
         self.unfit = False  # nothing can run there
+        self.is_full = False  # there was no room for data that tasks needed there, and the user has been told
         self.barren_deaths = 0
         self.joined = monotonic()
         self._poller = poller
@@ -294,7 +295,7 @@ class Nodes:
                 self.changed.notify_all()
                 if not place.was_here and place.failures == 1 and self._goes_on:
                     again = "\n  It is tried again now and then." if passes else ""
-                    self._warn(f"node {place.setup.name} could not be started: {problem}{again}")
+                    self.warn(f"node {place.setup.name} could not be started: {problem}{again}")
                 self.engine.nodes_changed()
                 if not passes:
                     return
@@ -540,7 +541,7 @@ class Nodes:
         if self.options.shutdown_in_node_failure:
             engine.give_up(NodeLostError(self.words(f"the run ends, as --shutdown_in_node_failure demands: {error}")))
             return
-        self._warn(f"{error}\n  Its tasks run elsewhere." + ("" if node.unfit else " Its agent is started anew."))
+        self.warn(f"{error}\n  Its tasks run elsewhere." + ("" if node.unfit else " Its agent is started anew."))
         if not node.unfit:
             self._begin(place)
         self.changed.notify_all()
@@ -572,7 +573,8 @@ class Nodes:
         })  # fmt: skip
 
     @staticmethod
-    def _warn(text: str) -> None:
+    def warn(text: str) -> None:
+        """Tell the user at once."""
         if sys.stderr is not None:
             sys.stderr.write(f"taskflow: {text}\n")
 
@@ -590,7 +592,7 @@ class Nodes:
             if node.file is not None:
                 node.file.close()
         if self._left_out:
-            self._warn(
+            self.warn(
                 f"{self._left_out / 2**20:,.0f} MiB of what programs have printed on nodes were not sent here: "
                 f"{self.words('--keep-workingdir')} keeps all of it there"
             )
@@ -622,7 +624,7 @@ class Nodes:
         """Say once more, where it is not overlooked, which nodes have never been there."""
         absent = [place.setup.name for place in self.places if place.problem and not place.was_here]
         if absent and (self.engine.kernel.home.size or any(place.was_here for place in self.places)):
-            self._warn(f"{len(absent)} of the {len(self.places)} nodes could not be used: {', '.join(absent)}")
+            self.warn(f"{len(absent)} of the {len(self.places)} nodes could not be used: {', '.join(absent)}")
 
     def _take_file(self, node: RemoteNode, note: dict[str, Any]) -> None:
         """A file of the node's folder is about to come."""
@@ -638,7 +640,7 @@ class Nodes:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             node.file = open(path, "wb")  # noqa: SIM115  it is written to as it comes
         except OSError as error:
-            self._warn(f"what a program has printed on node {node.name} cannot be kept: {error}")
+            self.warn(f"what a program has printed on node {node.name} cannot be kept: {error}")
 
     def _keep(self, node: RemoteNode, data: memoryview) -> None:
         if node.file is None:
@@ -646,7 +648,7 @@ class Nodes:
         try:
             node.file.write(data)
         except OSError as error:
-            self._warn(f"what a program has printed on node {node.name} cannot be kept whole: {error}")
+            self.warn(f"what a program has printed on node {node.name} cannot be kept whole: {error}")
             node.file = None
 
     def _wait_for(self, done: Callable[[RemoteNode], bool], seconds: float) -> None:

@@ -258,12 +258,15 @@ class Carrier:
             "e": "move failed", "t": engine.now_us(), "from": source, "to": target, "why": note["why"],
         })  # fmt: skip
         why = f"on node {node.name}: {note['why']}"
-        if note["full"] and any(crew.size for crew in engine.kernel.crews.values() if crew.number != node.number):
-            node.unfit = True
-            node.stream.end(f"there is no room for data on it: {note['why']}")
-            return
+        full = note["full"] and target == node.number
+        if full and not node.is_full:
+            node.is_full = True
+            self._nodes.warn(
+                f"there is no room for data on node {node.name}: {note['why']}\n  Tasks that need them run elsewhere."
+            )
         # What home does not have any more nobody can make again: that is an error, which the tasks tell.
-        dispatch.transfer_failed(value, target, source, why, at_source=note["absent"] and source != HOME)
+        absent = note["absent"] and source != HOME
+        dispatch.transfer_failed(value, target, source, why, at_source=absent, full=full)
 
     def lose(self, number: int) -> None:
         """A node is lost. The kernel knows what that means for the transfers."""
