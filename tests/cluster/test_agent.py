@@ -513,7 +513,7 @@ def test_a_run_without_nodes_ends_with_an_error_soon(agents):
     begin = time.monotonic()
     with pytest.raises(NoNodeError, match="no node is left"):
         compss_wait_on(results)
-    assert time.monotonic() - begin < 4  # about two; they are slower when many others use the machine
+    assert time.monotonic() - begin < 5.5  # about two, where nobody else uses the machine
     with pytest.raises(NoNodeError, match="no node is left"):
         compss_wait_on(add(1, 2))
 
