@@ -111,6 +111,19 @@ def test_the_folder_that_the_description_names_is_used(run, program, tmp_path):
     assert f"from: {other}/helper.py\n" in done.stdout
 
 
+def test_what_the_env_script_sets_reaches_the_tasks_on_nodes(run, tmp_path):
+    root = tmp_path / "program"
+    root.mkdir()
+    (root / "main.py").write_text(
+        "import os\nfrom taskflow import compss_wait_on, task\n\n\n@task(returns=1)\ndef look():\n"
+        "    return os.environ.get('COLOUR'), os.environ['PATH'].split(':')\n\n\n"
+        "colour, path = compss_wait_on(look())\nprint(colour, path[0], len(path) > 2)\n"
+    )
+    (tmp_path / "env.sh").write_text("export COLOUR='dark red' PATH=/opt/somewhere/bin:$PATH\n")
+    done = run(root, "--nodes", "node1:1", "--env-script", "env.sh")
+    assert done.stdout == "dark red /opt/somewhere/bin True\n", done.stderr
+
+
 def test_a_run_without_a_node_that_can_be_reached_says_why(run, program, loopback_cluster):
     loopback_cluster.crash("node1")
     done = run(program, "--nodes", "node1:2")

@@ -122,7 +122,7 @@ def load(options: Options) -> Cluster | None:
         script = here.environment_script
         if script and not os.path.isfile(script):
             raise UsageError(f"the EnvironmentScript of {here.name}: there is no file {script}")
-        options.env_scripts += [script] if script else []
+        options.home_scripts += [script] if script else []
         if here.interpreter:
             options.want_interpreter(here.interpreter, f"PythonInterpreter of {here.name}")
     return machines

@@ -5,6 +5,7 @@ Applied before anything is started, so that executors and the programs they star
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -23,8 +24,14 @@ _OF_THE_SHELL = ("_", "SHLVL", "PWD", "OLDPWD")
 
 
 def apply(options: Options) -> None:
-    """Set environment and path of this process. Raises UsageError if a script fails."""
+    """Set environment and path of this process, and note what nodes need. Raises UsageError if a script fails."""
+    before = dict(os.environ)
     for script in options.env_scripts:
+        _source(script)
+    if options.env_scripts and options.cluster.names_machines:
+        variables, prepended = _changes(before)
+        options.cluster = dataclasses.replace(options.cluster, variables=variables, prepended=prepended)
+    for script in options.home_scripts:
         _source(script)
     _prepend("PYTHONPATH", options.pythonpath)
     sys.path[1:1] = [folder for folder in options.pythonpath if folder not in sys.path]
@@ -53,6 +60,26 @@ def _source(script: str) -> None:
     for name in set(os.environ) - set(wanted) - set(_OF_THE_SHELL):
         del os.environ[name]
     os.environ.update({name: value for name, value in wanted.items() if name not in _OF_THE_SHELL})
+
+
+def _changes(before: dict[str, str]) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+    """The variables that have changed, and what has been added to those that list folders: nodes have their own there.
+
+    Modules go to nodes by other ways. What was unset here may be needed there, so it is left alone.
+    """
+    variables: list[tuple[str, str]] = []
+    prepended: list[tuple[str, str]] = []
+    for name, value in os.environ.items():
+        if value == before.get(name) or name == "PYTHONPATH":
+            continue
+        if name.endswith("PATH"):
+            known = before.get(name, "").split(os.pathsep)
+            added = [folder for folder in value.split(os.pathsep) if folder and folder not in known]
+            if added:
+                prepended.append((name, os.pathsep.join(added)))
+        else:
+            variables.append((name, value))
+    return tuple(variables), tuple(prepended)
 
 
 def _prepend(variable: str, folders: list[str]) -> None:

@@ -178,6 +178,7 @@ class Options:
     pythonpath: list[str] = field(default_factory=list)
     library_path: list[str] = field(default_factory=list)
     env_scripts: list[str] = field(default_factory=list)
+    home_scripts: list[str] = field(default_factory=list)  #: for this machine only
     log_dir: str | None = None
     cluster: ClusterOptions = field(default_factory=ClusterOptions)
     notes: list[str] = field(default_factory=list)  # what is to be said of options without effect

@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
             machines = load(options)
         for note in options.notes:
             say(note)
-        if options.env_scripts or options.pythonpath or options.library_path:
+        if options.env_scripts or options.home_scripts or options.pythonpath or options.library_path:
             from taskflow.cli import environment
 
             environment.apply(options)

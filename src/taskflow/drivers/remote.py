@@ -341,7 +341,7 @@ class Nodes:
         engine = self.engine
         setup = place.setup
         settings = engine.settings
-        environment = {}
+        environment = dict(self.options.variables)
         if setup.library_path:
             environment["LD_LIBRARY_PATH"] = os.pathsep.join(setup.library_path)
         if setup.classpath:
@@ -352,7 +352,8 @@ class Nodes:
             timeout=self.options.node_timeout, tunnel=self.options.tunnel, working_dir=setup.working_dir,
             keep=self.options.keep_working_dir, path=[*setup.pythonpath, *_own_modules(settings["path"])],
             argv=settings["argv"], cwd=setup.app_dir or settings["cwd"], pycompss=settings["pycompss"],
-            check=settings["check"], environment=environment, min_port=setup.min_port, max_port=setup.max_port,
+            check=settings["check"], environment=environment, prepended=dict(self.options.prepended),
+            min_port=setup.min_port, max_port=setup.max_port,
         )  # fmt: skip
 
     @staticmethod

@@ -132,7 +132,9 @@ class ClusterOptions:
     the address on which the main program waits for nodes, "" for all. ``node_timeout``: seconds without an answer
     after which a node counts as lost. ``keep_working_dir``: the folders of the run stay on the nodes.
     ``shutdown_in_node_failure``: the loss of a node ends the run. ``scheduler``: the policy that picks nodes, by name;
-    "" for the usual one. ``plan``: a file with the plan of the policy "predefined".
+    "" for the usual one. ``plan``: a file with the plan of the policy "predefined". ``variables``: (name, value) of
+    what the environment of tasks has on all nodes; ``prepended``: what comes before that of the node, with colons
+    between the parts (PATH and the like).
     """
 
     resources: str = ""
@@ -146,6 +148,8 @@ class ClusterOptions:
     shutdown_in_node_failure: bool = False
     scheduler: str = ""
     plan: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
+    prepended: tuple[tuple[str, str], ...] = ()
 
     @property
     def names_machines(self) -> bool:

@@ -233,6 +233,8 @@ class Agent:
         self.handlers: dict[int, Callable[[int], None]] = {}
         self.settings: dict[str, Any] = {}
         os.environ.update(config.environment)
+        for variable, value in config.prepended.items():
+            os.environ[variable] = os.pathsep.join(filter(None, [value, os.environ.get(variable)]))
         self._zygote = Zygote()  # it starts while we connect
         self.node: LocalNode | None = None
         self.stream: SecureStream | None = None

@@ -77,7 +77,8 @@ class AgentConfig:
     as gone. ``working_dir``: "" for a folder of the user's own among temporary files. ``keep``: the folders stay.
     ``path``: where modules are found before all else, as far as it is there; a relative entry lies in the node's own
     folder. ``roots``: where folders of the main program are on the node, likewise. ``program``: an archive (see
-    `launch.bundle`) to be unpacked into ``app`` there. ``environment``: variables for tasks. ``min_port``,
+    `launch.bundle`) to be unpacked into ``app`` there. ``environment``: variables for tasks;
+    ``prepended``: what comes before what the node has in them. ``min_port``,
     ``max_port``: where its data server may listen; 0: anywhere. The rest as in the master.
     """
 
@@ -100,6 +101,7 @@ class AgentConfig:
     pycompss: bool = False
     check: bool = False
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    prepended: dict[str, str] = dataclasses.field(default_factory=dict)
     min_port: int = 0
     max_port: int = 0
 
