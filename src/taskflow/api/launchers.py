@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskflow import runtime
 from taskflow.api.arguments import checked
 from taskflow.api.binary import described, set_program, text_of
+from taskflow.api.in_session import InSession
 from taskflow.api.options import task_under
-from taskflow.model.errors import ArgumentError, NoSessionError
+from taskflow.model.errors import ArgumentError
 from taskflow.model.requirements import PROGRAMS
-from taskflow.runners.binary import in_task
 from taskflow.runners.launchers import NO_LIBRARY, Decaf, Julia, OmpSs
 
 if TYPE_CHECKING:
@@ -92,21 +90,3 @@ def launch(task: TaskFunction, program: Program, computing_nodes: Any) -> None:
     task.options.hosts = computing_nodes
     task.layers.append(InSession(program.where))
     set_program(task, program)
-
-
-@dataclasses.dataclass(frozen=True)
-class InSession:
-    """A layer that refuses calls where there is no session: what the task runs needs its nodes."""
-
-    where: str
-
-    def __call__(
-        self, task: TaskFunction, submit: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]  # noqa: ARG002
-    ) -> Any:  # fmt: skip
-        """Go on with the call. Raises NoSessionError."""
-        if runtime.session is None and not in_task():
-            raise NoSessionError(
-                f"{self.where}: its body is not what it does, and what it does needs a session; start the program by "
-                f"runtask"
-            )
-        return submit(*args, **kwargs)

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskflow import runtime
 from taskflow.api.arguments import checked
 from taskflow.api.binary import place_of
+from taskflow.api.in_session import InSession
 from taskflow.api.options import task_under
-from taskflow.model.errors import ArgumentError, NoSessionError
-from taskflow.runners.binary import in_task
+from taskflow.model.errors import ArgumentError
 from taskflow.runners.nodes import OnNodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskflow.api.task import TaskFunction
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-
-@dataclasses.dataclass(frozen=True)
-class NodesOfSession:
-    """A layer that refuses calls where there is no session to reserve nodes."""
-
-    where: str
-
-    def __call__(
-        self, task: TaskFunction, submit: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]  # noqa: ARG002
-    ) -> Any:  # fmt: skip
-        """Go on with the call. Raises NoSessionError."""
-        if runtime.session is None and not in_task():
-            raise NoSessionError(
-                f"{self.where}: its nodes are reserved by a session, and there is none; start the program by runtask"
-            )
-        return submit(*args, **kwargs)
 
 
 def multinode(*args: Any, **arguments: Any) -> Callable[[F], F]:
@@ -66,7 +46,7 @@ def multinode(*args: Any, **arguments: Any) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         task = task_under(function, "multinode")
         task.options.wrappers.append(OnNodes(max(processes, 1)))
-        task.layers.append(NodesOfSession(place_of(task, "multinode")))
+        task.layers.append(InSession(place_of(task, "multinode"), "its nodes are reserved by a session"))
         task.options.hosts = nodes
         task.changed()
         return function

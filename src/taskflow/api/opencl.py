@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskflow.api.arguments import checked
 from taskflow.api.binary import described, set_program, text_of
-from taskflow.api.launchers import InSession
+from taskflow.api.in_session import InSession
 from taskflow.api.options import task_under
 from taskflow.runners.opencl import Kernel
 
