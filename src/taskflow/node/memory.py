@@ -30,7 +30,8 @@ def excess(pid: int, allowed: int, before: int) -> int:
     most = allowed + before + SLACK
     if sum(map(_alone, processes)) <= most:
         return 0
-    used = sum(map(_share, processes))
+    # Twice: a process that forks while the first is added up has its whole memory counted, and its children their shares.
+    used = min(sum(map(_share, processes)) for _ in range(2))
     return used - before if used > most else 0
 
 
