@@ -272,7 +272,7 @@ class Session:
         if unseen + sum(not problems for _, problems in found) < (1 if alone else hosts):
             raise RequirementsError(self._why_never(name, 1 if alone else hosts, found))
         if alone and hosts * per_node > 1:
-            requirements, hosts = self._on_one_node(requirements, hosts, per_node, nodes[0][0]), 1
+            requirements, hosts = self._on_one_node(requirements, hosts, per_node, nodes[0][0], name), 1
         demand = requirements.demand._replace(hosts=hosts)
         if not demand.units:
             self.engine.start_io(self.io_executors)
@@ -306,7 +306,9 @@ class Session:
             remedy += f", or declare in {self.cluster.source} what the nodes have"
         return f"task {name} needs what {where}, so it could never run:\n{table(found)}\n{self.words(remedy)}"
 
-    def _on_one_node(self, requirements: Requirements, hosts: int, per_node: int, node: Node) -> Requirements:
+    def _on_one_node(
+        self, requirements: Requirements, hosts: int, per_node: int, node: Node, name: str
+    ) -> Requirements:
         """What a task for several nodes or processes takes of the only one: all their shares, as far as they fit."""
         from taskflow.model.requirements import mismatches
 
@@ -315,14 +317,15 @@ class Session:
             count -= 1
         if (hosts > 1 or count < per_node) and not self._told_of_one_node:
             self._told_of_one_node = True
-            what = "several nodes" if hosts > 1 else "more processes than there is room for"
+            what = f"{hosts} nodes" if hosts > 1 else f"{per_node} processes"
+            room = f"for {count} of its {hosts * per_node} parts" if count < hosts * per_node else "for all of it"
             warnings.warn(
                 self.words(
-                    f"a task for {what} was called, and this run has one machine: such tasks run there alone, with as "
-                    f"many of their shares as there are; --nodes or --resources and --project name more machines"
+                    f"task {name} is for {what}, and this run has one machine, with room {room} at a time: "
+                    f"tasks of this kind run there alone; --nodes, or --resources and --project, name more machines"
                 ),
                 TaskflowWarning,
-                stacklevel=2,
+                stacklevel=tracebacks.line_of_user(),
             )
         return requirements.times(count)
 

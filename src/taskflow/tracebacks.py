@@ -71,6 +71,16 @@ def user_part(trace: TracebackType | None) -> TracebackType | None:
     return kept[0]
 
 
+def line_of_user() -> int:
+    """The ``stacklevel`` of a `warnings.warn` in the caller that names the first line outside of taskflow."""
+    level = 1
+    frame = sys._getframe(1)  # noqa: SLF001
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+        level += 1
+    return level
+
+
 def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:
     while trace is not None:
         yield trace

@@ -42,7 +42,7 @@ FLOORS = {
         "preparation",
         "tracebacks",
     ),
-    "api": ("core", "data", "drivers", "model", "runners", "runtime", "wire"),
+    "api": ("core", "data", "drivers", "model", "runners", "runtime", "tracebacks", "wire"),
     "nested": ("api", "core", "data", "drivers", "model", "node", "runtime", "wire"),
     "functions": ("api", "model"),
     "dds": ("api", "functions", "model"),

@@ -14,6 +14,14 @@ from tests.properties.spanning_functions import multinode
 SEEN = []
 
 
+@pytest.fixture(autouse=True)
+def unchanged_environment():
+    """Bodies that wait for others share the process with them, but not the variables of their tasks."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("COMPSS_")}
+    yield
+    assert {name: value for name, value in os.environ.items() if name.startswith("COMPSS_")} == before
+
+
 def names():
     return os.environ["COMPSS_HOSTNAMES"].split(",")
 

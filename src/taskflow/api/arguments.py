@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from taskflow.model.errors import ArgumentError, ArgumentWarning
+from taskflow.tracebacks import line_of_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -61,10 +61,4 @@ def warn_old_name(decorator: str, name: str, present: str) -> None:
 
 def warn(text: str) -> None:
     """Warn on standard error, naming the first line outside of this package: there the decorator was written."""
-    package = __file__.removesuffix("api/arguments.py")
-    level = 2
-    frame = sys._getframe(1)  # noqa: SLF001
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
-        frame = frame.f_back
-        level += 1
-    warnings.warn(text, ArgumentWarning, stacklevel=level)
+    warnings.warn(text, ArgumentWarning, stacklevel=line_of_user())

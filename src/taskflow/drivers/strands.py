@@ -1,11 +1,13 @@
 """Pieces of work of a simulated run that stop in their middle, such as the body of a task that waits for its children.
 
 Each has a thread of its own, but only one thread of the run goes on at any time: who lets a strand go on waits until
-it pauses or ends. So everything happens in an order that the engine decides, and a seed replays exactly.
+it pauses or ends. So everything happens in an order that the engine decides, and a seed replays exactly. Each has the
+environment variables that it had when it paused, as the process of its own would have that it stands for.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ class Strand:
         self._stopped = threading.Semaphore(0)
         self._error: BaseException | None = None
         self._cut = False
+        self._environment: dict[str, str] | None = None
         self.begun = False
         self.ended = False
 
@@ -39,12 +42,17 @@ class Strand:
 
     def proceed(self) -> None:
         """Let it go on until it pauses or ends. Raises what the work raised."""
+        outside = dict(os.environ)
+        if self._environment is not None:
+            _have_environment(self._environment)
         if self.begun:
             self._go.release()
         else:
             self.begun = True
             self._thread.start()
         self._stopped.acquire()
+        self._environment = dict(os.environ)
+        _have_environment(outside)
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -73,6 +81,14 @@ class Strand:
         finally:
             self.ended = True
             self._stopped.release()
+
+
+def _have_environment(wanted: dict[str, str]) -> None:
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    for name, value in wanted.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 class OneThread:

@@ -30,7 +30,7 @@ def excess(pid: int, allowed: int, before: int) -> int:
     most = allowed + before + SLACK
     if sum(map(_alone, processes)) <= most:
         return 0
-    # Twice: a process that forks while the first is added up has its whole memory counted, and its children their shares.
+    # Twice: of a process that forks meanwhile its whole memory is counted, and the shares of its children.
     used = min(sum(map(_share, processes)) for _ in range(2))
     return used - before if used > most else 0
 
