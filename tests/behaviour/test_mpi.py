@@ -372,7 +372,7 @@ def test_numbers_that_make_no_sense_are_told_at_the_call(engine, mpich):  # noqa
 def test_more_ranks_than_there_are_units_share_them_with_a_warning(engine, mpich):  # noqa: ARG001
     runtime.session._told_of_one_node = False
     made = ranks(mpich, of_each, processes=3, processes_per_node=3)
-    with pytest.warns(TaskflowWarning, match="task of_each is for 3 processes, and this run has one machine, with room for 2 of its 3"):
+    with pytest.warns(TaskflowWarning, match="task of_each is for 3 processes, .* with room for 2 of its 3"):
         future = made(1)
     assert compss_wait_on(future) == [1, 2, 3]
     assert taken(made) == [(2, 1)]
