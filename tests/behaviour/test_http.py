@@ -2,10 +2,14 @@
 
 # ruff: noqa: ARG001, ARG002, ARG005  the bodies of these functions are never run
 
+import base64
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
+from urllib.parse import quote, quote_plus
 
 import numpy as np
 import pytest
@@ -32,6 +36,8 @@ from taskflow import (
     task,
 )
 from taskflow.model.errors import ArgumentError, ArgumentWarning, COMPSsException
+from taskflow.runners import own_imports
+from taskflow.runners.web import SHOWN, Answer
 from tests.behaviour.services import Server, free_port, write_certificate
 
 ENGINES = pytest.mark.engines("local", "simulated", "cluster")
@@ -592,6 +598,26 @@ def test_a_token_is_sent_and_written_nowhere(alone, server, tmp_path, monkeypatc
     assert not any(token.encode() in path.read_bytes() for path in files)
 
 
+@pytest.mark.parametrize("user", ["user:pass word+of 'us'", "key-without-password"])
+def test_the_password_of_a_url_is_in_no_error_and_no_file_if_the_server_sends_it_back(alone, server, tmp_path, user):
+    name, _, password = user.partition(":")
+    alone(test=server.url.replace("//", f"//{quote(name)}:{quote(password)}@"))
+    fails = request("status/401")(task(returns=1, on_failure="FAIL")(lambda: None))
+    with pytest.raises(ServiceError, match=r"(?s)401 .*Basic \*\*\*") as told:
+        compss_wait_on(fails())
+    taskflow.stop()
+    token = base64.b64encode(f"{name}:{password}".encode()).decode()
+    texts = [path.read_text(errors="replace") for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert texts
+    forms = [token.rstrip("="), password or name, quote_plus(password or name)]
+    assert not [form for form in forms for text in (str(told.value), *texts) if form in text]
+
+
+def test_half_a_secret_at_the_end_of_what_is_shown_is_hidden():
+    answer = Answer(500, "", "text/plain", "", b"x" * (SHOWN - 3) + b"secret", "http://h", ("secret",))
+    assert answer.beginning() == "x" * (SHOWN - 3) + "***"
+
+
 def test_a_token_does_not_go_to_another_server(alone, server, monkeypatch):
     monkeypatch.setenv("TEST_TOKEN", "secret")
     other = Server()
@@ -655,6 +681,10 @@ def test_a_header_needs_its_variable_and_no_other_characters(service, monkeypatc
     ("given", "problem"),
     [
         ({"resource": "a/{{y}}"}, r"\{\{y\}\} in resource, payload or headers is no parameter"),
+        (
+            {"payload": {"a": "{{x}}"}},
+            r"""payload is a text; write it in quotes, as in payload='\{"key": \{\{name\}\}\}'""",
+        ),
         ({"payload": "{'a': "}, "payload is no JSON"),
         ({"payload": "{'a': {{y}}}"}, "is no parameter of the task"),
         ({"produces": "{{a}} {{b}}"}, "produces is no JSON"),
@@ -711,7 +741,9 @@ def test_a_service_that_nobody_has_named_is_told_with_those_there_are(alone, ser
         length("x")
 
 
-@pytest.mark.parametrize("url", ["localhost:8080", "ftp://host/", "http:///path", "http://host:port/", "http://h/?q=1"])
+@pytest.mark.parametrize(
+    "url", ["localhost:8080", "ftp://host/", "http:///path", "http://host:port/", "http://h:99999/", "http://h/?q=1"]
+)
 def test_a_url_that_is_none_is_told(alone, url):
     alone(test=url)
     with pytest.raises(ArgumentError, match="URL of a service"):
@@ -767,3 +799,65 @@ def test_the_journal_and_the_summary_know_requests_but_no_executor_for_them(alon
     summary = summarise(tmp_path / "run" / "journal.jsonl")
     assert {each.name: each.count for each in summary.functions} == {"length": 10, "upper": 1}
     assert [each.tasks for each in summary.executors] == [1]
+
+
+# ---------------------------------------------------------------------- modules of the program
+
+PROGRAM = """
+import sys
+print("main runs")
+from taskflow import compss_wait_on, http, task
+
+@http(service_name="test", resource="echo", request="GET")
+@task(returns=1)
+def get():
+    pass
+
+if __name__ == "__main__":
+    {before}
+    assert compss_wait_on(get())["method"] == "GET"
+    {after}
+    assert compss_wait_on([get() for _ in range(3)])[2]["method"] == "GET"
+    print("done")
+"""
+
+
+def run_program(folder, server, name, before="", after=""):
+    script = folder / f"{name}.py"
+    script.write_text(PROGRAM.format(before=before, after=after))
+    done = subprocess.run(
+        [sys.executable, "-m", "taskflow", f"--service=test={server.url}", str(script)],
+        cwd=folder, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["h2", "anyio", "certifi", "httpx", "sniffio"])
+def test_a_script_with_the_name_of_a_package_of_ours_runs_once(tmp_path, server, name):
+    assert run_program(tmp_path, server, name) == ["main runs", "done"]
+
+
+def test_modules_beside_the_program_are_the_programs_and_packages_are_ours(tmp_path, server):
+    for name in sorted(own_imports.NAMES):
+        (tmp_path / f"{name}.py").write_text(f"print('beside:', __name__)\nvalue = {name!r}\n")
+    said = run_program(
+        tmp_path, server, "app", before="import anyio, sniffio",
+        after="import anyio as again, h11, httpx; assert again is anyio; print(anyio.value, h11.value, httpx.value)",
+    )  # fmt: skip
+    assert said == [
+        "main runs", "beside: anyio", "beside: sniffio", "beside: h11", "beside: httpx", "anyio h11 httpx", "done",
+    ]  # fmt: skip
+
+
+def test_a_program_that_uses_httpx_itself_shares_it(tmp_path, server):
+    said = run_program(
+        tmp_path, server, "app", before="import httpx; ours = httpx.AsyncClient; asked = []; "
+        "httpx.AsyncClient = lambda **options: asked.append(1) or ours(**options)", after="print('asked' * len(asked))",
+    )  # fmt: skip
+    assert said == ["main runs", "asked", "done"]
+
+
+def test_a_program_without_requests_does_not_import_httpx(tmp_path, server):
+    said = run_program(tmp_path, server, "app", before="print('httpx' in sys.modules)")
+    assert said == ["main runs", "False", "done"]

@@ -71,6 +71,8 @@ def test_understood(words, wanted):
         (["--summary"], "the script is missing"),
         (["-m"], "-m needs the name of a module"),
         (["-", "x"], "standard input"),
+        (["--service=s=http://h:99999", "app.py"], "--service s=http://host:8080, with a port of at most 65535"),
+        (["--service=s=http:///x", "app.py"], "--service names a service and its URL"),
         (["--worker", "3", "app.py"], "no option --worker; the nearest is --workers"),
         (["--log_leve=info", "app.py"], "no option --log_leve; the nearest is --log-level"),
         (["--schedulr=x", "app.py"], "no option --schedulr; the nearest is --scheduler"),

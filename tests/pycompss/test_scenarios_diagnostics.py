@@ -323,9 +323,17 @@ def test_a_program_of_several_needs_its_binary():
         decorator("mpmd_mpi")(runner="mpirun", programs=[{"binary": "a"}, {"processes": 2}])
 
 
-def test_a_decorator_without_parentheses_says_how_to_write_it():
-    with pytest.raises(ArgumentError, match=r"takes its arguments by name, in parentheses: @mpi\(name=value\)"):
-        decorator("mpi")(body)
+@pytest.mark.parametrize("name", [*RUNNERS, "constraint", "prolog", "epilog", "software", "on_failure"])
+def test_a_decorator_without_parentheses_says_how_to_write_it(name):
+    with pytest.raises(
+        ArgumentError, match=rf"@{name} takes its arguments by name, in parentheses: @{name}\(\w+=\S+\)"
+    ):
+        decorator(name)(task(returns=1)(body))
+
+
+def test_io_without_parentheses_says_how_to_write_it():
+    with pytest.raises(ArgumentError, match=r"@IO is written with empty parentheses: @IO\(\)"):
+        decorator("IO")(task(returns=1)(body))
 
 
 def test_a_decorator_without_a_task_below_it_says_so():

@@ -22,6 +22,12 @@ def snake_case(name: str) -> str:
     return _IRREGULAR.get(name) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
+def by_name(decorator: str, args: tuple[Any, ...], example: str = "name=value") -> None:
+    """Raise ArgumentError if a decorator has positional arguments: the function itself, if it has no parentheses."""
+    if args:
+        raise ArgumentError(f"@{decorator} takes its arguments by name, in parentheses: @{decorator}({example})")
+
+
 def checked(
     decorator: str, given: Mapping[str, Any], known: Iterable[str], mandatory: Iterable[str] = (), **renamed: str
 ) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskflow.api.arguments import checked, warn
+from taskflow.api.arguments import by_name, checked, warn
 from taskflow.api.options import task_under
 from taskflow.model.errors import ArgumentError
 from taskflow.model.parameters import Kind, StdStream
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def binary(**arguments: Any) -> Callable[[F], F]:
+def binary(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Make a task of a program; put it above ``@task``. The body of the function is not executed.
 
     ``binary``: name or path of the program, or ``"{{parameter}}"`` for one that is given by an argument, such as a file
@@ -35,6 +35,7 @@ def binary(**arguments: Any) -> Callable[[F], F]:
     With ``returns``, the task returns the exit value, otherwise None. Raises ArgumentError for wrong arguments and for
     names that the task has not, TypeError if there is no task below.
     """
+    by_name("binary", args, 'binary="program"')
     known = checked("binary", arguments, ("working_dir", "args", "fail_by_exit_value", "engine", "image"), ("binary",))
     old = {name: known[name] for name in ("engine", "image") if name in known}
     if old:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskflow.api.arguments import checked
+from taskflow.api.arguments import by_name, checked
 from taskflow.api.binary import check_fail_flag, described, text_of
 from taskflow.api.launchers import COMMON, launch
 from taskflow.api.options import task_under
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def compss(**arguments: Any) -> Callable[[F], F]:
+def compss(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Make a task of a whole program of tasks; put it above ``@task``.
 
     ``app_name``: the script; a relative path is looked for in the folder it runs in, then where the program is. The
@@ -31,6 +31,7 @@ def compss(**arguments: Any) -> Callable[[F], F]:
     Raises ArgumentError for wrong arguments, TypeError if there is no task below. A call without a session raises
     NoSessionError.
     """
+    by_name("compss", args)
     known = checked("compss", arguments, ("runcompss", "flags", "worker_in_master", "args", *COMMON), ("app_name",))
     flags = known.get("flags") or ""
     if not isinstance(flags, str):

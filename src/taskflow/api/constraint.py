@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskflow.api.arguments import warn_old_name
+from taskflow.api.arguments import by_name, warn_old_name
 from taskflow.api.needs import Needs
 from taskflow.api.options import task_under
+from taskflow.model.errors import ArgumentError
 from taskflow.model.requirements import canonical, check_names
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def constraint(**constraints: Any) -> Callable[[F], F]:
+def constraint(*args: Any, **constraints: Any) -> Callable[[F], F]:
     """Say what a task needs of the node that runs it; put it above ``@task``.
 
     ``computing_units`` (default 1), ``memory_size`` and ``storage_size`` (GB) are taken from the node while the task
@@ -26,6 +27,7 @@ def constraint(**constraints: Any) -> Callable[[F], F]:
     Raises ArgumentError for names and values that make no sense, TypeError if there is no task below. A call of a task
     that no node can ever run raises RequirementsError.
     """
+    by_name("constraint", args, "computing_units=2")
     for name in constraints:
         present = canonical(name)
         if present is not None and present != name:
@@ -41,11 +43,13 @@ def constraint(**constraints: Any) -> Callable[[F], F]:
     return decorate
 
 
-def io() -> Callable[[F], F]:
+def io(*args: Any) -> Callable[[F], F]:
     """Say that a task needs no computing unit: it reads or writes, and runs beside those that compute.
 
     Put it above ``@task``, as ``@IO()``. Raises TypeError if there is no task below.
     """
+    if args:
+        raise ArgumentError("@IO is written with empty parentheses: @IO()")
 
     def decorate(function: F) -> F:
         task = task_under(function, "IO")

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskflow import runtime
-from taskflow.api.arguments import checked, warn
+from taskflow.api.arguments import by_name, checked, warn
 from taskflow.api.binary import place_of
 from taskflow.api.options import task_under
 from taskflow.model.errors import ArgumentError, NoSessionError
@@ -32,7 +32,7 @@ _PROGRAMS = {
 _IGNORED = ("binary", "fail_by_exit_value", "working_dir")
 
 
-def container(**arguments: Any) -> Callable[[F], F]:
+def container(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Run a task in a container; put it above `binary` and its kin, or above ``@task`` for a Python function.
 
     ``engine``: "DOCKER", "PODMAN", "SINGULARITY", "APPTAINER" or "UDOCKER". ``image``: as the engine knows it; for
@@ -50,6 +50,7 @@ def container(**arguments: Any) -> Callable[[F], F]:
     call without a session raises NoSessionError, one for an engine that no node has RequirementsError; a task whose
     image is missing, or whose engine does not work, fails with ContainerError.
     """
+    by_name("container", args)
     known = checked("container", arguments, ("options", "network", *_IGNORED), ("engine", "image"))
     for name in _IGNORED:
         if name in known:

@@ -7,7 +7,7 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskflow.api.arguments import checked, warn
+from taskflow.api.arguments import by_name, checked, warn
 from taskflow.api.options import task_under
 from taskflow.model.errors import ArgumentError
 from taskflow.model.parameters import Direction, Kind
@@ -58,7 +58,7 @@ class ServiceBody(Request):
         )
 
 
-def http(**arguments: Any) -> Callable[[F], F]:
+def http(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Make a task a request to a service; put it above ``@task``. The body of the function is not run.
 
     ``service_name``: of an ``<Http>`` element in ``resources.xml``, or of a service that was named with
@@ -77,6 +77,7 @@ def http(**arguments: Any) -> Callable[[F], F]:
     Without a session the function is called and no request made. The task fails if the service cannot be reached, or
     answers with another status than 2xx. Raises ArgumentError for wrong arguments and for names that the task has not.
     """
+    by_name("http", args)
     known = checked(
         "http", arguments, ("payload", "payload_type", "produces", "updates", "headers", "max_response"),
         ("service_name", "resource", "request"),
@@ -145,7 +146,9 @@ def _given(given: dict[str, Any], name: str, where: str) -> str | None:
     if template is None or template == NONE:
         return None
     if not isinstance(template, str):
-        raise ArgumentError(f"{where}: {name} is a text, not {template!r}")
+        raise ArgumentError(
+            f"{where}: {name} is a text; write it in quotes, as in {name}='{{\"key\": {{{{name}}}}}}', not {template!r}"
+        )
     return template
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskflow.api.arguments import checked
+from taskflow.api.arguments import by_name, checked
 from taskflow.api.needs import register_implementation
 from taskflow.api.options import task_under
 from taskflow.model.errors import ArgumentError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def implement(**arguments: Any) -> Callable[[F], F]:
+def implement(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Make a task function another implementation of the task ``method`` of the module ``source_class``.
 
     Programs go on calling the original; for each call the runtime takes an implementation whose constraints the node
@@ -24,6 +24,7 @@ def implement(**arguments: Any) -> Callable[[F], F]:
 
     Raises ArgumentError if an argument is missing or is no text, TypeError if there is no task below.
     """
+    by_name("implement", args)
     given = checked("implement", arguments, (), ("source_class", "method"))
     for name, value in given.items():
         if not isinstance(value, str) or not value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskflow.api.arguments import checked
+from taskflow.api.arguments import by_name, checked
 from taskflow.api.binary import described, set_program, text_of
 from taskflow.api.in_session import InSession
 from taskflow.api.options import task_under
@@ -23,17 +23,18 @@ F = TypeVar("F", bound="Callable[..., Any]")
 COMMON = ("computing_nodes", "working_dir", "fail_by_exit_value")
 
 
-def ompss(**arguments: Any) -> Callable[[F], F]:
+def ompss(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Make a task of a program of OmpSs; put it above ``@task``. As `binary`, with the threads of the computing units.
 
     ``binary``, ``working_dir``, ``fail_by_exit_value`` as of `binary`; ``computing_nodes`` (default 1) as of
     `multinode`. A call without a session raises NoSessionError.
     """
+    by_name("ompss", args)
     known = checked("ompss", arguments, ("args", *COMMON), ("binary",))
     return _decorator("ompss", known, lambda fields: OmpSs(binary=text_of("binary", known, "ompss"), **fields))
 
 
-def julia(**arguments: Any) -> Callable[[F], F]:
+def julia(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Make a task of a script of Julia; put it above ``@task``.
 
     ``script``: its path; a relative one is looked for in the folder it runs in, then where the program is. ``executor``
@@ -41,13 +42,14 @@ def julia(**arguments: Any) -> Callable[[F], F]:
     ``computing_nodes`` (default 1) as of `multinode`. The task runs on a node that has the executor. A call without a
     session raises NoSessionError.
     """
+    by_name("julia", args)
     known = checked("julia", arguments, ("executor", "args", *COMMON), ("script",))
     executor = text_of("executor", {"executor": known.get("executor") or "julia"}, "julia")
     script = text_of("script", known, "julia")
     return _decorator("julia", known, lambda fields: Julia(binary=executor, script=script, **fields), executor)
 
 
-def decaf(**arguments: Any) -> Callable[[F], F]:
+def decaf(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Make a task of a dataflow of Decaf; put it above ``@task``.
 
     ``df_script``: a script in Python that gets the arguments of the task and writes ``df_executor`` (default
@@ -55,6 +57,7 @@ def decaf(**arguments: Any) -> Callable[[F], F]:
     of ``runner`` (default "mpirun"), and DECAF_LIBRARY, that of ``df_lib``. ``working_dir`` and ``fail_by_exit_value``
     as of `binary`; ``computing_nodes`` (default 1) as of `multinode`. A call without a session raises NoSessionError.
     """
+    by_name("decaf", args)
     known = checked(
         "decaf", arguments, ("df_executor", "df_lib", "runner", "args", *COMMON), ("df_script",)
     )  # fmt: skip

@@ -7,7 +7,7 @@ import functools
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from taskflow.api.arguments import checked, warn
+from taskflow.api.arguments import by_name, checked, warn
 from taskflow.api.binary import check_template, described, place_of, set_program, text_of
 from taskflow.api.options import BodyOfCall, task_under
 from taskflow.model.errors import ArgumentError, UnavailableError
@@ -50,7 +50,7 @@ def mpi(*args: Any, **arguments: Any) -> Callable[[F], F]:
 
     Raises ArgumentError for wrong arguments, and TypeError if there is no task below.
     """
-    _named("mpi", args)
+    by_name("mpi", args)
     layouts = {name: value for name, value in arguments.items() if name.endswith(_LAYOUT)}
     known = checked(
         "mpi", {name: value for name, value in arguments.items() if name not in layouts},
@@ -90,7 +90,7 @@ def mpmd_mpi(*args: Any, **arguments: Any) -> Callable[[F], F]:
 
     Raises ArgumentError for wrong arguments, and TypeError if there is no task below.
     """
-    _named("mpmd_mpi", args)
+    by_name("mpmd_mpi", args)
     known = checked(
         "mpmd_mpi", arguments, ("processes_per_node", "working_dir", "fail_by_exit_value", "flags"),
         ("runner", "programs"),
@@ -118,11 +118,6 @@ def mpmd_mpi(*args: Any, **arguments: Any) -> Callable[[F], F]:
         return function
 
     return decorate
-
-
-def _named(decorator: str, args: tuple[Any, ...]) -> None:
-    if args:
-        raise ArgumentError(f"@{decorator} takes its arguments by name, in parentheses: @{decorator}(name=value)")
 
 
 # ---------------------------------------------------------------------- how large a world is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskflow.api.arguments import checked
+from taskflow.api.arguments import by_name, checked
 from taskflow.api.binary import place_of
 from taskflow.api.in_session import InSession
 from taskflow.api.options import task_under
@@ -30,8 +30,7 @@ def multinode(*args: Any, **arguments: Any) -> Callable[[F], F]:
     Raises ArgumentError for wrong arguments, and TypeError if there is no task below. A call without a session raises
     NoSessionError.
     """
-    if args:
-        raise ArgumentError("@multinode takes its arguments by name, in parentheses: @multinode(computing_nodes=2)")
+    by_name("multinode", args, "computing_nodes=2")
     known = checked("multinode", arguments, ("computing_nodes", "processes_per_node"))
     nodes = known.get("computing_nodes", 1)
     if not isinstance(nodes, (int, str)) or isinstance(nodes, bool):

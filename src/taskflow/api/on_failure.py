@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from taskflow.api.arguments import by_name
 from taskflow.api.options import task_under
 from taskflow.model.errors import ArgumentError
 from taskflow.model.policies import parse_policy
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def on_failure(*, management: Any = None, **defaults: Any) -> Callable[[F], F]:
+def on_failure(*args: Any, management: Any = None, **defaults: Any) -> Callable[[F], F]:
     """Say what a task's failure does; put it above ``@task``.
 
     ``management``: "RETRY" (at most 4 executions), "FAIL", "CANCEL_SUCCESSORS" or "IGNORE". Every other keyword is a
@@ -23,6 +24,7 @@ def on_failure(*, management: Any = None, **defaults: Any) -> Callable[[F], F]:
 
     Raises ArgumentError without ``management``, and for a policy or a parameter that does not exist.
     """
+    by_name("on_failure", args, 'management="RETRY"')
     if management is None:
         raise ArgumentError("@on_failure needs management=, one of 'RETRY', 'FAIL', 'CANCEL_SUCCESSORS' and 'IGNORE'")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskflow.api.arguments import checked
+from taskflow.api.arguments import by_name, checked
 from taskflow.api.binary import described, set_program, text_of
 from taskflow.api.in_session import InSession
 from taskflow.api.options import task_under
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def opencl(**arguments: Any) -> Callable[[F], F]:
+def opencl(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Make a task of a kernel of OpenCL; put it above ``@task``.
 
     ``kernel``: the path of a file with the source of the kernel, which is called as the function, or is the only one
@@ -28,6 +28,7 @@ def opencl(**arguments: Any) -> Callable[[F], F]:
     Raises ArgumentError for wrong arguments, TypeError if there is no task below. A call without a session raises
     NoSessionError.
     """
+    by_name("opencl", args)
     known = checked("opencl", arguments, ("working_dir",), ("kernel",))
     source = text_of("kernel", known, "opencl")
 

@@ -7,7 +7,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from taskflow.api.arguments import checked
+from taskflow.api.arguments import by_name, checked
 from taskflow.api.binary import check_fail_flag, check_template, place_of, text_of
 from taskflow.api.options import task_under
 from taskflow.model.errors import ArgumentError
@@ -53,7 +53,7 @@ def _run_both(beside: Beside, function: Callable[..., Any], /, *args: Any, **kwa
         return result
 
 
-def prolog(**arguments: Any) -> Callable[[F], F]:
+def prolog(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Run a program on the executor before the body of a task; put it above ``@task``.
 
     ``binary``: the program. ``args``: its arguments, a text that is split at blanks or a list of texts, in which
@@ -63,14 +63,16 @@ def prolog(**arguments: Any) -> Callable[[F], F]:
 
     Raises ArgumentError for wrong arguments and for names that the task has not, TypeError if there is no task below.
     """
+    by_name("prolog", args, 'binary="program"')
     return _decorator("prolog", arguments, fail_by_exit_value=True)
 
 
-def epilog(**arguments: Any) -> Callable[[F], F]:
+def epilog(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Run a program on the executor after the body of a task, as `prolog` before it.
 
     ``fail_by_exit_value`` is False unless it is given: the exit value does not matter.
     """
+    by_name("epilog", args, 'binary="program"')
     return _decorator("epilog", arguments, fail_by_exit_value=False)
 
 

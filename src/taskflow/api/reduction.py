@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskflow import runtime
-from taskflow.api.arguments import checked
+from taskflow.api.arguments import by_name, checked
 from taskflow.api.options import task_under
 from taskflow.model.errors import ArgumentError
 from taskflow.model.parameters import Direction, Kind
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def reduction(**arguments: Any) -> Callable[[F], F]:
+def reduction(*args: Any, **arguments: Any) -> Callable[[F], F]:
     """Reduce a collection by several tasks; put it above a ``@task`` with one COLLECTION_IN and one result.
 
     ``chunk_size``: how many elements, or results of earlier tasks, one task reduces; 0 (the default) is all of them. It
@@ -30,6 +30,7 @@ def reduction(**arguments: Any) -> Callable[[F], F]:
 
     Raises ArgumentError for wrong arguments or parameters, TypeError if there is no task below.
     """
+    by_name("reduction", args)
     known = checked("reduction", arguments, ("chunk_size", "is_reduce"))
 
     def decorate(function: F) -> F:

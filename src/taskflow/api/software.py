@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskflow import runtime
 from taskflow.api import parameter
-from taskflow.api.arguments import checked, snake_case, warn, warn_unknown
+from taskflow.api.arguments import by_name, checked, snake_case, warn, warn_unknown
 from taskflow.api.task import TaskFunction
 from taskflow.model.errors import ArgumentError, TaskflowError
 from taskflow.model.parameters import Parameter, StdStream
@@ -52,6 +52,8 @@ def software(*args: Any, **arguments: Any) -> Callable[[F], F]:
 
     A call raises ArgumentError, which names the file and the key, if the file is not right.
     """
+    if args and callable(args[0]):
+        by_name("software", args, 'config_file="file.json"')
     if len(args) == 1 and not arguments:
         arguments = {"config_file": args[0]}
     elif args:

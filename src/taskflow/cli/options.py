@@ -322,6 +322,17 @@ def _kind(name: str, written: str) -> str | None:
     return MEANINGLESS[name][0]
 
 
+def _is_of_server(url: str) -> bool:
+    """Whether it begins as the URL of a web server does, with a host and a port that there can be."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _store(options: Options, name: str, value: str) -> None:
     if name == "--workers":
         options.workers = _count(name, value)
@@ -334,9 +345,10 @@ def _store(options: Options, name: str, value: str) -> None:
             options.graph = _writable_file(value)
     elif name == "--service":
         service, equals, url = value.partition("=")
-        if not service or not equals or not url.startswith(("http://", "https://")):
+        if not service or not equals or not _is_of_server(url):
             raise UsageError(
-                f"--service names a service and its URL, as in --service {service or 'name'}=http://host:8080"
+                f"--service names a service and its URL, as in --service {service or 'name'}=http://host:8080, "
+                "with a port of at most 65535"
             )
         options.services.setdefault(service, []).append(url)
     elif name == "--run-dir":

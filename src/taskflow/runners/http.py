@@ -382,9 +382,8 @@ class Request:
 
     def results(self, answer: Answer, prepared: Prepared, returns: int) -> list[Any]:
         """What the task returns; its arguments are changed and its files written. Raises ServiceError."""
-        secrets = prepared.outgoing.secrets
         if not 200 <= answer.status < 300:
-            said = answer.beginning(secrets)
+            said = answer.beginning()
             raise ServiceError.answered(
                 answer.status,
                 f"{self.method} {answer.url} of the service {self.service} answered {answer.status} "
@@ -392,58 +391,58 @@ class Request:
             )
         found: dict[str, Any] = {}
         if self.produces is not None:
-            found = self._taken_apart(answer, secrets)
+            found = self._taken_apart(answer)
             results = [found.get(f"return_{index}", _NOTHING) for index in range(returns)]
             if _NOTHING in results:
                 missing = results.index(_NOTHING)
                 raise ServiceError(f"{self.where}: produces does not say where result {missing} is: return_{missing}")
         elif returns > 1:
-            document = self._document(answer, secrets)
+            document = self._document(answer)
             if not isinstance(document, list) or len(document) < returns:
-                raise self._unlike(answer, f"no list of {returns} values", secrets)
+                raise self._unlike(answer, f"no list of {returns} values")
             results = document[:returns]
         else:
-            results = [self._whole(answer, secrets)] if returns else []
+            results = [self._whole(answer)] if returns else []
         for index, kind in enumerate(self.kinds[: len(results)]):
-            results[index] = self._converted(results[index], kind, answer, secrets)
+            results[index] = self._converted(results[index], kind, answer)
         for update in self.updates:
             self._update(update, found, prepared.values)
         for name in self.targets & found.keys():
             self._write(prepared.values[name], found[name])
         return results
 
-    def _unlike(self, answer: Answer, what: str, secrets: Iterable[str]) -> ServiceError:
+    def _unlike(self, answer: Answer, what: str) -> ServiceError:
         return ServiceError.answered(
             answer.status,
             f"{self.method} {answer.url} of the service {self.service} answered with {what}: "
-            f"{answer.beginning(secrets) or '(nothing)'}",
+            f"{answer.beginning() or '(nothing)'}",
         )
 
-    def _document(self, answer: Answer, secrets: Iterable[str]) -> Any:
+    def _document(self, answer: Answer) -> Any:
         try:
             return json.loads(answer.body)
         except (ValueError, RecursionError) as error:
-            raise self._unlike(answer, f"what is not JSON ({error})", secrets) from None
+            raise self._unlike(answer, f"what is not JSON ({error})") from None
 
-    def _whole(self, answer: Answer, secrets: Iterable[str]) -> Any:
+    def _whole(self, answer: Answer) -> Any:
         """The body as the only result: text, unless it is JSON or declared as something else."""
         kind = self.kinds[0] if self.kinds else ""
         if kind == "bytes":
             return answer.body
         if not answer.is_json or not answer.body:
             return answer.text()
-        document = self._document(answer, secrets)
+        document = self._document(answer)
         return answer.text() if kind == "str" and not isinstance(document, str) else document
 
-    def _taken_apart(self, answer: Answer, secrets: Iterable[str]) -> dict[str, Any]:
+    def _taken_apart(self, answer: Answer) -> dict[str, Any]:
         """The values at the places that ``produces`` names."""
         assert self.produces is not None
         if [path for path, _ in self.produces] == [()]:
             name = self.produces[0][1]
             if name in self.targets:
                 return {name: answer.body}
-            return {name: self._whole(answer, secrets)}
-        document = self._document(answer, secrets)
+            return {name: self._whole(answer)}
+        document = self._document(answer)
         found = {}
         for path, name in self.produces:
             value = document
@@ -452,11 +451,11 @@ class Request:
                     value = value[step]
                 except (LookupError, TypeError):
                     steps = "".join(f"[{step!r}]" for step in path)
-                    raise self._unlike(answer, f"a document without {steps} ({name} of produces)", secrets) from None
+                    raise self._unlike(answer, f"a document without {steps} ({name} of produces)") from None
             found[name] = value
         return found
 
-    def _converted(self, value: Any, kind: str, answer: Answer, secrets: Iterable[str]) -> Any:
+    def _converted(self, value: Any, kind: str, answer: Answer) -> Any:
         """A result as the type that was declared for it."""
         if not kind or type(value).__name__ == kind:
             return value
@@ -466,7 +465,7 @@ class Request:
             try:
                 value = json.loads(value.lower() if kind == "bool" else value)
             except ValueError:
-                raise self._unlike(answer, f"no {kind}", secrets) from None
+                raise self._unlike(answer, f"no {kind}") from None
         if kind == "float" and type(value) is int:
             return float(value)
         if kind == "int" and type(value) is float and value.is_integer():
@@ -474,7 +473,7 @@ class Request:
         if kind == "tuple" and type(value) is list:
             return tuple(value)
         if type(value).__name__ != kind:
-            raise self._unlike(answer, f"no {kind}", secrets)
+            raise self._unlike(answer, f"no {kind}")
         return value
 
     def _update(self, update: Update, found: Mapping[str, Any], values: dict[str, Any]) -> None:

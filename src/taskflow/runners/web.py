@@ -10,15 +10,18 @@ Nothing here writes what may be secret: errors name a server without user and pa
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 import random
 import re
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from taskflow.model.errors import ArgumentError, ServiceError
+from taskflow.runners import own_imports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -45,7 +48,7 @@ NOT_DONE = 503  #: the only one of these that says that nothing was done
 class Site:
     """One server: a base URL, its ``limit`` of requests at a time, and those that wait for their turn."""
 
-    __slots__ = ("auth", "base", "busy", "limit", "rests_until", "shown", "waiting")
+    __slots__ = ("auth", "base", "busy", "limit", "rests_until", "secrets", "shown", "waiting")
 
     def __init__(self, base_url: str, limit: int | None) -> None:
         base_url = base_url.strip()
@@ -67,6 +70,7 @@ class Site:
         self.base = f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
         self.shown = self.base
         self.auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        self.secrets = () if self.auth is None else _forms_of(*self.auth)
         self.limit = limit
         self.busy = 0
         self.rests_until = 0.0
@@ -79,6 +83,13 @@ class Site:
     def has_room(self) -> bool:
         """Whether it takes another request now."""
         return self.limit is None or self.busy < self.limit
+
+
+def _forms_of(user: str, password: str) -> tuple[str, ...]:
+    """What must not be shown of a URL's user and password, in the forms in which a server may send it back."""
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    secret = password or user  # without a password the user is a key
+    return (token, token.rstrip("="), secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1])
 
 
 def _without_user(url: str) -> str:
@@ -103,7 +114,7 @@ class Outgoing(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a server has answered. ``url``: of whom, for messages."""
+    """What a server has answered. ``url``: of whom, for messages. ``secrets``: what no message may show of it."""
 
     status: int
     reason: str
@@ -111,6 +122,7 @@ class Answer(NamedTuple):
     charset: str
     body: bytes
     url: str
+    secrets: tuple[str, ...] = ()
 
     @property
     def is_json(self) -> bool:
@@ -124,16 +136,16 @@ class Answer(NamedTuple):
         except LookupError:  # a character set that nobody knows
             return self.body.decode("utf-8", errors="replace")
 
-    def beginning(self, secrets: Iterable[str] = ()) -> str:
+    def beginning(self) -> str:
         """The beginning of the body, for a message."""
-        text = self.text()[: SHOWN + 1]
+        text = hidden(self.text(), self.secrets)[: SHOWN + 1]  # hidden first, lest half a secret is left at the end
         text = "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
-        return hidden(text[:SHOWN] + " ..." * (len(text) > SHOWN), secrets)
+        return text[:SHOWN] + " ..." * (len(text) > SHOWN)
 
 
 def hidden(text: str, secrets: Iterable[str]) -> str:
     """The text without what must not be shown."""
-    for secret in secrets:
+    for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
         if secret:
             text = text.replace(secret, "***")
     return text
@@ -162,6 +174,23 @@ class _Clients:
         self._idle: dict[Site, deque[tuple[Any, float]]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._tls: Any = None
+        self._httpx: Any = None
+
+    @property
+    def httpx(self) -> Any:
+        """The package, imported when it is first needed, with all that it would import in a request."""
+        if self._httpx is None:
+            with own_imports.looking():
+                import encodings.idna  # noqa: F401  for names of hosts
+
+                import anyio._backends._asyncio
+                import anyio.streams.tls  # noqa: F401
+                import httpcore._backends.anyio  # noqa: F401
+                import httpx
+
+                self._tls = httpx.create_ssl_context()
+            self._httpx = httpx
+        return self._httpx
 
     def take(self, site: Site) -> Any:
         """A client, with a connection to the server if one is left of an earlier request."""
@@ -187,10 +216,7 @@ class _Clients:
     def _make(self) -> Any:
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
-        import httpx
-
-        if self._tls is None:
-            self._tls = httpx.create_ssl_context()
+        httpx = self.httpx
         return httpx.AsyncClient(
             verify=self._tls,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one task's must not go with another's request
@@ -288,6 +314,9 @@ class Web:
         ``seconds``: how long it may take from when there is room for it; 0: any time. Raises ServiceError if there is
         no answer, asyncio.TimeoutError if the time is over.
         """
+        own = [secret for site in sites for secret in site.secrets]
+        if own:
+            outgoing = outgoing._replace(secrets=(*outgoing.secrets, *own))
         turn = _Turn(self)
         try:
             await turn.move(sites)
@@ -296,8 +325,7 @@ class Web:
             turn.end()
 
     async def _converse(self, turn: _Turn, sites: Sequence[Site], outgoing: Outgoing, service: str) -> Answer:
-        import httpx
-
+        httpx = self._clients.httpx
         problems: dict[str, str] = {}
         for number in range(PASSES):
             if number:
@@ -396,8 +424,8 @@ class Web:
                 )
         kind, _, _ = response.headers.get("Content-Type", "").partition(";")
         return Answer(
-            response.status_code, response.reason_phrase, kind.strip().lower(), response.charset_encoding or "",
-            b"".join(pieces), url,
+            response.status_code, hidden(response.reason_phrase, outgoing.secrets), kind.strip().lower(),
+            response.charset_encoding or "", b"".join(pieces), url, outgoing.secrets,
         )  # fmt: skip
 
 
