@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from taskflow.model.errors import TaskflowError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
@@ -15,12 +17,14 @@ if TYPE_CHECKING:
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 #: Beginnings of the file names of the import system. Before Python 3.11, a part of it that `-m` uses is not frozen.
 _IMPORT_SYSTEM = ("<frozen ", os.path.dirname(importlib.__file__) + os.sep)
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
+_INSTALLED = ("site-packages", "dist-packages")  #: folders in it that belong to others
 
 
 def show(error: BaseException, *, whole: bool = False) -> None:
     """Report an exception nobody caught. ``whole`` keeps the frames of the runtime."""
     if not whole:
-        _cut(error)
+        cut(error)
     trace = error.__traceback__
     # As the interpreter does, for post-mortem debuggers.
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
@@ -29,7 +33,7 @@ def show(error: BaseException, *, whole: bool = False) -> None:
     try:
         sys.excepthook(type(error), error, trace)
     except BaseException as problem:  # noqa: BLE001  a broken hook must not hide the exception
-        problem.__traceback__ = user_part(problem.__traceback__)
+        problem.__traceback__ = user_part(problem)
         _write("Error in sys.excepthook:\n")
         sys.__excepthook__(type(problem), problem, problem.__traceback__)
         _write("\nOriginal exception was:\n")
@@ -48,19 +52,31 @@ def show_uncaught() -> None:
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     logging = sys.modules.get("logging")
     if logging is None or logging.getLogger("taskflow").getEffectiveLevel() > logging.DEBUG:
-        _cut(error)
+        cut(error)
         trace = error.__traceback__
     sys.__excepthook__(kind, error, trace)
 
 
-def _cut(error: BaseException) -> None:
+def cut(error: BaseException) -> None:
+    """Leave the user's frames in the traceback of an exception, and in those of all that are shown with it."""
     for linked in _linked(error):
-        linked.__traceback__ = user_part(linked.__traceback__)
+        linked.with_traceback(user_part(linked))  # its class may forbid to set attributes
 
 
-def user_part(trace: TracebackType | None) -> TracebackType | None:
-    """Unlink the entries of the runtime, and those of the import system before the user's first."""
-    kept = [entry for entry in _entries(trace) if not entry.tb_frame.f_code.co_filename.startswith(_PACKAGE)]
+def user_part(error: BaseException) -> TracebackType | None:
+    """Unlink the entries of the runtime, and those of the import system before the user's first.
+
+    If the error is one of the runtime's own, also those of the standard library that the runtime has called.
+    """
+    kept: list[TracebackType] = []
+    called_by_us = False
+    for entry in _entries(error.__traceback__):
+        file = entry.tb_frame.f_code.co_filename
+        if file.startswith(_PACKAGE):
+            called_by_us = isinstance(error, TaskflowError)
+        elif not (called_by_us and _is_of_python(file)):
+            called_by_us = False
+            kept.append(entry)
     while kept and kept[0].tb_frame.f_code.co_filename.startswith(_IMPORT_SYSTEM):
         del kept[0]
     if not kept:
@@ -81,6 +97,12 @@ def line_of_user() -> int:
     return level
 
 
+def _is_of_python(file: str) -> bool:
+    if not file.startswith(_STANDARD_LIBRARY):
+        return file.startswith("<frozen ")
+    return not file[len(_STANDARD_LIBRARY) :].startswith(_INSTALLED)
+
+
 def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:
     while trace is not None:
         yield trace
@@ -97,7 +119,10 @@ def _linked(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(current))
         yield current
-        waiting += [current.__cause__, current.__context__, *getattr(current, "exceptions", ())]
+        waiting += [current.__cause__, current.__context__]
+        members = getattr(current, "exceptions", None)  # of a group; others may have something else there
+        if isinstance(members, tuple):
+            waiting += [member for member in members if isinstance(member, BaseException)]
 
 
 def _flush() -> None:

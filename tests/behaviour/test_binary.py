@@ -9,6 +9,7 @@ import pytest
 
 from taskflow import (
     COLLECTION_FILE_IN,
+    FILE_CONCURRENT_STDOUT,
     FILE_IN,
     FILE_IN_STDIN,
     FILE_INOUT,
@@ -125,6 +126,34 @@ def test_s15_what_is_written_is_added_to_a_file(tmp_path):
     add(str(path), str(tmp_path / "err"))
     assert content(path) == "before\nmore\n"
     assert content(tmp_path / "err") == "wrong\n"
+
+
+def test_an_output_is_a_new_file_at_each_call(tmp_path):
+    @binary(binary="sh", args=["-c", "echo {{word}}; echo no {{word}} >&2"])
+    @task(out=FILE_OUT_STDOUT, err=FILE_OUT_STDERR)
+    def say(word, out, err):
+        pass
+
+    out, err = tmp_path / "out", tmp_path / "err"
+    for path in (out, err):
+        path.write_text("something long from before\n")
+    for word in ("one", "two"):
+        say(word, str(out), str(err))
+    assert (content(out), content(err)) == ("two\n", "no two\n")
+
+
+def test_concurrent_programs_add_to_a_file(tmp_path):
+    @binary(binary="echo", args="{{word}}")
+    @task(out=FILE_CONCURRENT_STDOUT)
+    def add(word, out):
+        pass
+
+    path = tmp_path / "out"
+    path.write_text("before\n")
+    for word in ("one", "two"):
+        add(word, str(path))
+    lines = content(path).splitlines()
+    assert (lines[0], sorted(lines[1:])) == ("before", ["one", "two"])
 
 
 def test_s15_prefixes_stand_before_the_arguments(tmp_path):
@@ -253,6 +282,20 @@ def test_s15_wildcards_of_the_template(tmp_path):
     pack(str(tmp_path / "all.tar"))
     names(str(tmp_path / "all.tar"), str(tmp_path / "names"))
     assert content(tmp_path / "names") == "src/a.txt\nsrc/b.txt\n"
+
+
+def test_a_working_folder_that_is_a_file_is_told(tmp_path):
+    path = tmp_path / "file"
+    path.touch()
+
+    @binary(binary="true", working_dir=str(path))
+    @task(returns=1, on_failure="FAIL")
+    def misplaced():
+        pass
+
+    with pytest.raises(ProgramError, match=rf"misplaced \(.*: working_dir .*{path.name} is no folder$") as raised:
+        compss_wait_on(misplaced())
+    assert 'File "' not in str(raised.value.__cause__)
 
 
 def script(path, text):
@@ -442,6 +485,24 @@ def test_a_program_whose_time_is_over_ends_with_all_that_it_has_started(tmp_path
 
 
 @pytest.mark.engines("local", "cluster")
+def test_a_program_whose_time_is_over_is_told_with_what_it_said(engine):  # noqa: ARG001
+    @binary(binary="sh", args=["-c", "echo halfway; sleep 60"])
+    @task(returns=1, on_failure="FAIL", time_out=1)
+    def overdue():
+        pass
+
+    line = overdue.__taskflow_function__.__code__.co_firstlineno
+    with pytest.raises(TimeOutError) as raised:
+        compss_wait_on(overdue())
+    told = str(raised.value)
+    place = re.escape(f"overdue ({__file__}:{line})")
+    assert re.search(rf"{place}: the time of task .* was over; sh -c .* was ended; ", told)
+    assert "; the end of what it said:\nhalfway\n" in told
+    assert "\nAll of its output is in " in told
+    assert 'File "' not in str(raised.value.__cause__)
+
+
+@pytest.mark.engines("local", "cluster")
 def test_a_program_and_all_that_it_has_started_end_with_its_executor(tmp_path, engine):  # noqa: ARG001
     with TaskGroup("killed", implicit_barrier=False):
         endless(str(tmp_path / "pids"))
@@ -499,6 +560,16 @@ class TestDecoration:
         with pytest.warns(ArgumentWarning, match=r"deprecated; put @container\(engine=..., image=...\) above it"):
             made = binary(binary="x", engine="PODMAN", image="here")(task()(body))
         assert made.options.container is not None
+
+    def test_a_prefix_that_has_no_effect_is_warned_of(self, engine):  # noqa: ARG002
+        declared = {"path": {Type: FILE_IN, Prefix: "--in="}, "number": {Prefix: "#"}}
+        with pytest.warns(ArgumentWarning, match=r"the Prefix of 'path' has no effect, .*: --in={{path}}$") as warned:
+            binary(binary="x", args="{{path}}")(task(**declared)(body))
+        assert len(warned) == 1
+
+    def test_a_prefix_that_has_an_effect_is_not_warned_of(self, engine, recwarn):  # noqa: ARG002
+        binary(binary="x")(task(path={Type: FILE_IN, Prefix: "--in="})(body))
+        assert not recwarn.list
 
     def test_an_output_that_is_declared_as_input_is_warned_of(self, engine):  # noqa: ARG002
         with pytest.warns(ArgumentWarning, match="written to 'path' is lost, .* say FILE_OUT_STDOUT"):

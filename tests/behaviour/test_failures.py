@@ -1,6 +1,9 @@
 """A task that raises: the program gets the exception where it waits, and learns where it came from."""
 
+import dataclasses
 import inspect
+import os
+import subprocess
 import threading
 
 import pytest
@@ -13,6 +16,7 @@ from taskflow import (
     INOUT,
     RemoteTraceback,
     TaskflowError,
+    TimeOutError,
     compss_barrier,
     compss_wait_on,
     compss_wait_on_file,
@@ -45,6 +49,11 @@ class HoldsLock(Exception):  # noqa: N818
         super().__init__(message, threading.Lock())
         self.lock = threading.Lock()
         self.number = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):  # noqa: N818
+    exceptions: object
 
 
 class Unspeakable(Exception):  # noqa: N818
@@ -154,6 +163,26 @@ def test_remote_traceback_has_no_frame_of_the_runtime():
         deep_failure(0).result()
     assert "interpreter.py" not in str(caught.value.__cause__)
     assert "executor.py" not in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("members", [None, 3, (1, "two")])
+def test_an_exception_may_forbid_to_set_attributes_and_have_some_like_a_group(members):
+    error = fail(Frozen, members).exception()
+    assert (type(error).__name__, error.exceptions) == ("Frozen", members)
+
+
+@pytest.mark.engines("local")
+def test_a_time_out_shows_what_the_task_was_doing_and_no_frame_of_the_runtime():
+    @task(returns=1, on_failure="FAIL", time_out=0.3)
+    def wait():
+        return subprocess.run(["sleep", "30"], check=True)
+
+    with pytest.raises(TimeOutError) as caught:
+        wait().result()
+    told = str(caught.value.__cause__)
+    assert f'File "{__file__}"' in told
+    assert "subprocess.py" in told  # that is what the task has called
+    assert os.path.dirname(taskflow.__file__) not in told
 
 
 def test_cause_inside_the_task_is_in_the_text():

@@ -336,8 +336,9 @@ class TestFailing:
             pass
 
         assert len(compss_wait_on(get(1000))) == 1000
-        with pytest.raises(ServiceError, match="more than 1,000 bytes"):
+        with pytest.raises(ServiceError, match="more than 1,000 bytes") as raised:
             compss_wait_on(get(1001))
+        assert 'File "' not in str(raised.value.__cause__)
 
     def test_redirections_are_followed_but_not_for_ever(self, service):
         @request("redirect/{{n}}", produces="{'arrived': {{return_0}}}")

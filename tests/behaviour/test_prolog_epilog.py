@@ -153,8 +153,9 @@ def endless(path):
 @pytest.mark.engines("local")
 def test_a_program_ends_with_the_time_of_its_task(engine, tmp_path):  # noqa: ARG001
     path = tmp_path / "pid"
-    with pytest.raises(TimeOutError):
+    with pytest.raises(TimeOutError, match=r"@prolog of task overdue \(.*: the time .* was over; sh -c ") as raised:
         compss_wait_on(overdue(str(path)))
+    assert 'File "' not in str(raised.value.__cause__)
     assert until(lambda: not alive(int(path.read_text())))
 
 

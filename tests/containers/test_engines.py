@@ -19,6 +19,7 @@ from taskflow import (
     ContainerError,
     MemoryLimitError,
     TaskGroup,
+    TimeOutError,
     binary,
     compss_barrier,
     compss_cancel_group,
@@ -155,8 +156,32 @@ def test_an_image_that_is_not_there_is_named_with_the_remedy(engine):
         task(returns=1, on_failure="FAIL")(bodies.describe)
     )
     wanted = rf"nowhere/to-be-found:7.* on node {os.uname().nodename}.*(pull|docker:)"
-    with pytest.raises(ContainerError, match=wanted):
+    with pytest.raises(ContainerError, match=wanted) as raised:
         compss_wait_on(missing("x"))
+    assert 'File "' not in str(raised.value.__cause__)
+
+
+def test_the_exit_value_of_a_program_that_a_signal_ends_is_128_and_its_number(engine):
+    @container(engine=engine.name, image=engine.image)
+    @binary(binary="sh", args=["-c", "sh -c 'kill -KILL $$'; exit $?"], fail_by_exit_value=False)
+    @task(returns=int)
+    def fall():
+        raise AssertionError("the body is not run")
+
+    assert compss_wait_on(fall()) == 137
+
+
+@pytest.mark.engines("DOCKER", "APPTAINER")
+def test_a_program_whose_time_is_over_is_told_with_what_it_said(engine):
+    @container(engine=engine.name, image=engine.image)
+    @binary(binary="sh", args=["-c", "echo halfway; sleep 60"])
+    @task(returns=int, on_failure="FAIL", time_out=3)
+    def overdue():
+        raise AssertionError("the body is not run")
+
+    wanted = r"overdue \(.* was over; sh -c 'echo halfway; sleep 60' in a container of .* was ended; .*:\nhalfway\n"
+    with pytest.raises(TimeOutError, match=wanted):
+        compss_wait_on(overdue())
 
 
 @pytest.mark.engines("DOCKER", "APPTAINER")

@@ -10,7 +10,7 @@ from taskflow.api.options import task_under
 from taskflow.model.errors import ArgumentError
 from taskflow.model.parameters import Kind, StdStream
 from taskflow.runners.binary import Program
-from taskflow.runners.command import places, truth
+from taskflow.runners.command import NO_PREFIX, NOT_ON_THE_COMMAND_LINE, places, truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -75,6 +75,8 @@ def described(task: TaskFunction, decorator: str, known: Mapping[str, Any]) -> d
                 f"text or a number"
             )
     _check_streams(task, where)
+    if template is not None:
+        _warn_of_prefixes(task, where)
     declared = task.declared_results
     if declared is not None and declared > 1:
         raise ArgumentError(f"{where}: the task returns {declared} values, but all it can return is the exit value")
@@ -123,6 +125,15 @@ def check_fail_flag(value: Any, where: str, name: str = "fail_by_exit_value") ->
     """Raise ArgumentError if it says neither yes nor no; variables are looked at when the task runs."""
     if not (isinstance(value, str) and "$" in value):
         truth(value, where, name)
+
+
+def _warn_of_prefixes(task: TaskFunction, where: str) -> None:
+    for name, parameter in task.plan.all_parameters().items():
+        if parameter.prefix not in ("", NO_PREFIX, NOT_ON_THE_COMMAND_LINE):
+            warn(
+                f"{where}: the Prefix of {name!r} has no effect, since args says what the arguments are; say it there: "
+                f"{parameter.prefix}{{{{{name}}}}}"
+            )
 
 
 def _check_streams(task: TaskFunction, where: str) -> None:

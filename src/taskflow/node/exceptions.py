@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from typing import Any
 
 from taskflow.data.serialization import decode_blob, encode
 from taskflow.model.errors import PicklableStandIn
+from taskflow.tracebacks import cut
 
 
 def encode_error(error: BaseException) -> tuple[Any, str]:
     """An exception as (pickle, text of its traceback without the runtime's own frames)."""
-    here = os.path.dirname(os.path.dirname(__file__))
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(here):
-        trace = trace.tb_next
-    text = "".join(traceback.format_exception(type(error), error, trace))
+    cut(error)
+    text = "".join(traceback.format_exception(error))
     bare = error.with_traceback(None)
     for stand_in in (bare, _Revivable(bare), PicklableStandIn(f"{_type_name(error)}: {_text(error)}")):
         try:

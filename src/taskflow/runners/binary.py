@@ -25,8 +25,8 @@ import sys
 import tempfile
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from taskflow.model.errors import ProgramError
-from taskflow.model.parameters import Parameter, StdStream
+from taskflow.model.errors import ProgramError, TimeOutError
+from taskflow.model.parameters import Direction, Parameter, StdStream
 from taskflow.node import processes
 from taskflow.node.environment import path_here
 from taskflow.node.executor import in_executor
@@ -200,7 +200,8 @@ def working_folder(template: str, texts: Mapping[str, Sequence[str]], where: str
         try:
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
-            raise ProgramError(f"{where}: working_dir {folder} cannot be used: {error.strerror}") from None
+            why = "is no folder" if os.path.lexists(folder) else f"cannot be used: {error.strerror}"
+            raise ProgramError(f"{where}: working_dir {folder} {why}") from None
         yield os.path.normpath(folder)
         return
     scratch = os.environ["COMPSS_WORKING_DIR"] if in_executor() else None
@@ -218,19 +219,27 @@ def open_streams(
 ) -> dict[str, IO[bytes]]:
     """The files that parameters connect with standard streams, open, as keywords of `run`; the stack closes them.
 
-    What a program writes is added to what the file has.
+    What a program writes is added to what the file has, but for OUT: that is a new file, also in plain calls, where
+    the old one lies at the same path.
     """
     streams: dict[str, IO[bytes]] = {}
     for name, parameter in parameters.items():
         if parameter.stream is StdStream.UNSPECIFIED or not texts.get(name):
             continue
         path = texts[name][0]
+        mode = "rb" if parameter.stream is StdStream.STDIN else "ab"
+        opener = _opened_anew if parameter.direction is Direction.OUT else None
         try:
-            file = open(path, "rb" if parameter.stream is StdStream.STDIN else "ab")  # noqa: SIM115  the stack closes it
+            file = open(path, mode, opener=opener)  # noqa: SIM115  the stack closes it
         except OSError as error:
             raise ProgramError(f"{where}: parameter {name!r}: {path} cannot be opened: {error.strerror}") from None
         streams[parameter.stream.name.lower()] = stack.enter_context(file)
     return streams
+
+
+def _opened_anew(path: str, flags: int) -> int:
+    # Still to be added to: both outputs may be the same file.
+    return os.open(path, flags | os.O_TRUNC, 0o666)
 
 
 def in_task() -> bool:
@@ -286,10 +295,18 @@ class Ended:
         """The error that says that this exit value is a failure."""
         code = self.exit_value
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit value {code}"
+        return ProgramError(f"{where}: {self._told(how)}")
+
+    def interrupted(self, where: str, error: TimeOutError) -> TimeOutError:
+        """The error that says that its time was over, with what it had said by then."""
+        return TimeOutError(f"{where}: {error}; {self._told('was ended')}")
+
+    def _told(self, how: str) -> str:
+        """What was run, how it ended, and what it said."""
         said = f"; the end of what it said:\n{self.tail}" if self.tail else " and said nothing"
         kept = f"\nAll of its output is in {self.kept}" if self.kept and self.tail else ""
         inside = f" in a container of {self.image}" if self.image else ""
-        return ProgramError(f"{where}: {self._command()}{inside} {how}{said}{kept}")
+        return f"{self._command()}{inside} {how}{said}{kept}"
 
     def _command(self) -> str:
         """The command, as much of it as people read."""
@@ -309,13 +326,17 @@ def run(
     stdout: IO[bytes] | None = None,
     stderr: IO[bytes] | None = None,
     sift: Callable[[str], None] | None = None,
+    told: Sequence[str] = (),
+    image: str = "",
 ) -> Ended:
     """Run a program to its end.
 
     ``env``: all of its environment (None: that of the task). ``stdin``, ``stdout`` and ``stderr`` are open files in
     place of nothing, and of the files in the run folder. ``sift`` is given the path of the file with the error output
-    before that is shown, to take out what is not for people. The exit value is for the caller to judge. Raises
-    ProgramError, which begins with ``where``, if the program cannot be started.
+    before that is shown, to take out what is not for people. ``told`` is the command that errors tell, if it is another
+    one, and ``image`` what its container is made of. The exit value is for the caller to judge. Raises ProgramError,
+    which begins with ``where``, if the program cannot be started, and TimeOutError, which does so, too, if the time of
+    the task is over.
     """
     command = [os.path.expandvars(argv[0]), *argv[1:]]
     folder, name = _place_for_output(where)
@@ -326,13 +347,23 @@ def run(
                 given or stack.enter_context(open(path, "wb"))
                 for given, path in zip((stdout, stderr), paths, strict=True)
             )
-            code = _run(command, where, cwd, dict(os.environ if env is None else env), stdin, out, err)
+            late: TimeOutError | None = None
+            code = 0
+            try:
+                code = _run(command, where, cwd, dict(os.environ if env is None else env), stdin, out, err)
+            except TimeOutError as error:
+                late = error
             if sift is not None:
                 sift(err.name)
             tail = _tail(err) or _tail(out)
+            if late is not None:  # how far it came is among the one or the other, and shells say that they are ended
+                tail = "\n".join(filter(None, (_tail(out), _tail(err))))
         for path, stream in zip(paths, (sys.stdout, sys.stderr), strict=True):
             _pass_on(path, stream)
-        return Ended(command, code, tail, _kept(folder, name))
+        ended = Ended(list(told) or command, code, tail, _kept(folder, name), image)
+        if late is not None:
+            raise ended.interrupted(where, late)
+        return ended
     finally:
         for path in paths:
             if os.path.exists(path) and (not in_executor() or not os.path.getsize(path)):

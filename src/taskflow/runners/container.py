@@ -137,7 +137,7 @@ class Container:
             stack.enter_context(_ended_for_certain(order.name, chosen))
             ended = binary.run(
                 chosen.command(order), where, cwd=cwd, env={**os.environ, **chosen.environment(order)},
-                **(streams or {}),
+                told=argv, image=order.image, **(streams or {}),
             )  # fmt: skip
             problem = chosen.problem(ended.exit_value, ended.tail, order) if ended.exit_value else ""
             if problem:
@@ -148,7 +148,7 @@ class Container:
                 f"{order.limits.memory / 1e9:g} GB of memory that its constraint memory_size allows. Ask for more, or "
                 f"have it use less"
             )
-        return dataclasses.replace(ended, argv=list(argv), image=order.image)
+        return ended
 
     def _order(
         self, argv: Sequence[str], where: str, cwd: str, scratch: str, mounts: Sequence[Mount],
