@@ -168,7 +168,8 @@ def test_remote_traceback_has_no_frame_of_the_runtime():
 @pytest.mark.parametrize("members", [None, 3, (1, "two")])
 def test_an_exception_may_forbid_to_set_attributes_and_have_some_like_a_group(members):
     error = fail(Frozen, members).exception()
-    assert (type(error).__name__, error.exceptions) == ("Frozen", members)
+    assert "Frozen" in str(error)  # it cannot be unpickled, so something stands for it
+    assert "raise kind(*args)" in str(error.__cause__)
 
 
 @pytest.mark.engines("local")
