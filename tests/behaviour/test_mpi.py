@@ -33,6 +33,7 @@ from taskflow import (
     runtime,
     task,
 )
+from taskflow.data.serialization import decode_blob
 from taskflow.model.errors import ArgumentError, ArgumentWarning, TaskflowWarning, UnavailableError
 from tests import mpi_functions
 from tests.behaviour.helpers import alive, until
@@ -274,6 +275,47 @@ def test_a_lost_rank_is_named(engine, any_mpi):  # noqa: ARG001
 
 
 @pytest.mark.engines("local")
+@pytest.mark.parametrize(
+    ("leave", "how"),
+    [
+        (lambda: os._exit(3), r"ended with exit value 3 \(by os._exit"),
+        (lambda: os._exit(0), r"ended with exit value 0 \(by os._exit"),
+        (lambda: sys.exit("enough"), r"has called sys\.exit\('enough'\)"),
+    ],
+)
+def test_a_rank_that_ends_its_process_is_named(engine, any_mpi, leave, how):  # noqa: ARG001
+    def body():
+        from mpi4py import MPI
+
+        if MPI.COMM_WORLD.rank == 1:
+            leave()
+        MPI.COMM_WORLD.barrier()
+
+    with pytest.raises(ProgramError, match=rf"rank 1 of 2 has not come to its end: process \d+ on \S+ {how}") as raised:
+        compss_wait_on(ranks(any_mpi, body, {"on_failure": "FAIL"})())
+    assert "-c" not in str(raised.value)
+
+
+@pytest.mark.engines("local")
+def test_ranks_that_are_killed_leave_no_shared_memory(engine, mpich, tmp_path):  # noqa: ARG001
+    def body(told):
+        from mpi4py import MPI
+
+        MPI.COMM_WORLD.barrier()
+        if MPI.COMM_WORLD.rank == 0:
+            with open("/proc/self/maps") as maps, open(told, "w") as file:
+                file.writelines(line for line in maps if "/mpich_shm_" in line)
+            os.kill(os.getpid(), 9)
+        MPI.COMM_WORLD.barrier()
+
+    with pytest.raises(ProgramError, match="rank 0 of 2 was lost"):
+        compss_wait_on(ranks(mpich, body, {"on_failure": "FAIL"})(str(tmp_path / "told")))
+    used = {line.split()[5] for line in (tmp_path / "told").read_text().splitlines()}
+    assert used
+    assert not any(map(os.path.exists, used))
+
+
+@pytest.mark.engines("local")
 def test_a_lost_rank_is_tried_again_with_all_others(engine, mpich, tmp_path):  # noqa: ARG001
     def body(marker):
         from mpi4py import MPI
@@ -422,6 +464,23 @@ def test_a_runner_that_is_not_there_or_not_known_is_told(engine, monkeypatch):  
         compss_wait_on(with_runner("true")(1))
 
 
+@pytest.mark.engines("local")
+@pytest.mark.parametrize("name", ["./no-such-program", "no-such-program", "/no/such/program"])
+def test_a_program_that_is_not_there_is_told_at_once(engine, any_mpi, name):  # noqa: ARG001
+    failed = runtime.session.engine.kernel.rerun_count
+    made = mpi(runner=any_mpi.runner, binary=name, processes=2, processes_per_node=2)(task(returns=1)(of_each))
+    with pytest.raises(ProgramError, match=rf"@mpi of task of_each .*: there is no program '?{name}"):
+        compss_wait_on(made(1))
+    assert runtime.session.engine.kernel.rerun_count == failed
+
+
+@pytest.mark.engines("cluster")
+def test_the_variable_of_a_runner_is_that_of_the_main_program(engine, mpich, monkeypatch):  # noqa: ARG001
+    monkeypatch.setenv("RUNNER_OF_MAIN", mpich.runner)  # the agents run already
+    made = mpi(runner="$RUNNER_OF_MAIN", processes=1)(task(returns=1, on_failure="FAIL")(of_each))
+    assert compss_wait_on(made(7)) == [7]
+
+
 def test_without_mpi4py_it_is_said_what_is_missing(mpich, tmp_path):
     """An interpreter that finds the package and cloudpickle, and nothing else that was installed."""
     import cloudpickle
@@ -438,7 +497,8 @@ def test_without_mpi4py_it_is_said_what_is_missing(mpich, tmp_path):
     (report,), rest = rank.reports_in(ended.stderr)
     assert b"taskflow-report" not in rest
     assert report[1:3] == ("raised", 0)
-    assert "needs mpi4py, which" in report[4][1]
+    assert re.search("needs mpi4py, which .* is not installed; pip install mpi4py", report[4][1])
+    assert decode_blob(report[4][0]).is_final
 
 
 @pytest.mark.engines("sequential")

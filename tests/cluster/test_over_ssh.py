@@ -124,6 +124,24 @@ def test_what_the_env_script_sets_reaches_the_tasks_on_nodes(run, tmp_path):
     assert done.stdout == "dark red /opt/somewhere/bin True\n", done.stderr
 
 
+def test_programs_of_the_virtual_environment_come_first_on_nodes(program, tmp_path, loopback_cluster):
+    (program / "main.py").write_text(
+        "import os\nfrom taskflow import compss_wait_on, task\n\n\n@task(returns=1)\ndef look():\n"
+        "    return os.environ['PATH'].split(':')[0]\n\n\nprint(compss_wait_on(look()))\n"
+    )
+    folder = tmp_path / "venv" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "python").symlink_to(os.path.realpath(sys.executable))
+    (tmp_path / "venv" / "pyvenv.cfg").write_text(f"home = {os.path.dirname(os.path.realpath(sys.executable))}\n")
+    variables = {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [folder / "python", "-m", "taskflow", "--ssh-config", loopback_cluster.ssh_config, "--nodes", "node1:1",
+         program / "main.py"],
+        capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path, env={**os.environ, **variables},
+    )  # fmt: skip
+    assert done.stdout == f"{folder}\n", done.stderr
+
+
 def test_a_run_without_a_node_that_can_be_reached_says_why(run, program, loopback_cluster):
     loopback_cluster.crash("node1")
     done = run(program, "--nodes", "node1:2")

@@ -184,7 +184,7 @@ def test_a_program_whose_time_is_over_is_told_with_what_it_said(engine):
         compss_wait_on(overdue())
 
 
-@pytest.mark.engines("DOCKER", "APPTAINER")
+@pytest.mark.engines("DOCKER", "PODMAN", "APPTAINER")
 def test_a_program_that_the_image_has_not_is_named(engine):
     @container(engine=engine.name, image=engine.image)
     @binary(binary="no-such-program")
@@ -195,6 +195,16 @@ def test_a_program_that_the_image_has_not_is_named(engine):
     call()
     with pytest.raises(ContainerError, match="there is no program 'no-such-program' that can be run in the image"):
         compss_barrier()
+
+
+@pytest.mark.engines("PODMAN")
+def test_limits_that_the_system_does_not_allow_are_not_blamed_on_the_image(engine):
+    call = inside(engine, bodies.describe, returns=1, options="--ulimit nofile=999999999:999999999")
+    expected = (
+        r"Podman on node \S+ could not start a container of the image .*rlimit.*containers\.conf \(default_ulimits"
+    )
+    with pytest.raises(ContainerError, match=expected):
+        compss_wait_on(call("x"))
 
 
 @pytest.mark.engines("DOCKER", "PODMAN", "APPTAINER")

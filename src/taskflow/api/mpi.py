@@ -231,7 +231,7 @@ class OnWorld:
         size = self.size
         counts, shares = size.counts(scope, said)
         scale, threads = (max(units, 1), 1) if size.scale_by_cu else (1, max(units, 1))
-        world = runner.World(size.runner, sum(counts) * scale, shares * scale, threads, size.flags)
+        world = runner.World(os.path.expandvars(size.runner), sum(counts) * scale, shares * scale, threads, size.flags)
         body = dataclasses.replace(self.body, world=world)
         if isinstance(body, runner.MPMDProgram):
             parts = [

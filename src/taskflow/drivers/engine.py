@@ -23,7 +23,7 @@ from taskflow.data.files import OwnedPath, copy_any, remove_any
 from taskflow.data.serialization import decode_blob
 from taskflow.data.store import Segment, Snapshots, Store
 from taskflow.launch.spawn import THREAD_VARIABLES
-from taskflow.model.errors import PicklableStandIn, RemoteTraceback, TaskflowError
+from taskflow.model.errors import PicklableStandIn, ProgramError, RemoteTraceback, TaskflowError
 from taskflow.model.parameters import Direction
 from taskflow.model.policies import OnFailure
 from taskflow.node.environment import MEMORY_VARIABLE
@@ -770,8 +770,9 @@ class Engine:
             f'\n"""\nin task {task.id} {function.name}, called at {task.location}, {_place(executor)}:\n{text}"""'
         )
         attempt = task.attempt
-        if of_a_child:
-            task.failed_attempts = task.function.policy.attempts  # the child has been tried as often as can be
+        if of_a_child or (isinstance(error, ProgramError) and error.is_final):
+            # The child has been tried as often as can be; or it is of no use.
+            task.failed_attempts = task.function.policy.attempts
         verdict = self.kernel.failed(executor, task.id, error, self._outputs_of_failed(task))
         if verdict is not None:
             self._note_failure(task, executor, attempt, verdict, text.strip().splitlines()[-1][:500])

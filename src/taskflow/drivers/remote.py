@@ -352,7 +352,7 @@ class Nodes:
             timeout=self.options.node_timeout, tunnel=self.options.tunnel, working_dir=setup.working_dir,
             keep=self.options.keep_working_dir, path=[*setup.pythonpath, *_own_modules(settings["path"])],
             argv=settings["argv"], cwd=setup.app_dir or settings["cwd"], pycompss=settings["pycompss"],
-            check=settings["check"], environment=environment, prepended=dict(self.options.prepended),
+            check=settings["check"], environment=environment, prepended=_prepended(self.options),
             min_port=setup.min_port, max_port=setup.max_port,
         )  # fmt: skip
 
@@ -728,6 +728,23 @@ def _listen(address: str) -> socket.socket:
         raise TaskflowError(
             f"nodes cannot be waited for on {address or 'any address'}: {error}; see --listen"
         ) from None
+
+
+#: Folders of programs that every node has, in an order of its own.
+_OF_THE_SYSTEM = ("/bin", "/usr/bin", "/usr/local/bin")
+
+
+def _prepended(options: ClusterOptions) -> dict[str, str]:
+    """What nodes put before their own variables: also the programs of the virtual environment that is active here.
+
+    A launcher of MPI that is installed in it, say; a node that has no such folder does not mind.
+    """
+    prepended = dict(options.prepended)
+    folder = os.path.dirname(sys.executable)
+    if folder in os.environ.get("PATH", "").split(os.pathsep) and folder not in _OF_THE_SYSTEM:
+        known = prepended.get("PATH", "").split(os.pathsep)
+        prepended["PATH"] = os.pathsep.join(filter(None, [*known, *({folder} - {*known})]))
+    return prepended
 
 
 def _own_modules(path: list[str]) -> list[str]:

@@ -122,7 +122,17 @@ class ArgumentWarning(TaskflowWarning):
 
 
 class ProgramError(TaskflowError):
-    """A program that a task runs could not be started, or ended with an exit value that counts as a failure."""
+    """A program that a task runs could not be started, or ended with an exit value that counts as a failure.
+
+    ``is_final``: another attempt would come to the same, so there is none, whatever the failure policy.
+    """
+
+    is_final = False
+
+    def for_good(self) -> ProgramError:
+        """The same error, as a final one."""
+        self.is_final = True
+        return self
 
 
 class ServiceError(TaskflowError):

@@ -35,7 +35,7 @@ def on_nodes(hosts: Sequence[str], programs: Sequence[str], files: Sequence[str]
     installed = [path for path in programs if os.path.isabs(path)]
     for path in installed:
         if not os.path.exists(path):
-            raise _missing(path, os.uname().nodename, where)
+            raise _missing(path, os.uname().nodename, where).for_good()
     wanted = list(dict.fromkeys([*installed, *(path for path in files if os.path.exists(path))]))
     if launcher is None or not wanted:
         yield

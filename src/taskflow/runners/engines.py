@@ -169,7 +169,7 @@ class Abilities:
 class OpenContainers(Engine):
     """What Docker and Podman have in common."""
 
-    _name_in_errors: ClassVar[str]
+    limits_hint: ClassVar[str]  #: where it is said what limits containers begin with
 
     @functools.cached_property
     def abilities(self) -> Abilities:
@@ -250,12 +250,21 @@ class OpenContainers(Engine):
             found.append("cannot limit the processors of containers, so tasks may use more than their computing_units")
         return found
 
+    def _not_started(self, said: str, order: Order) -> str:
+        """It is the engine that has failed, whatever is in the image."""
+        hint = f". {self.limits_hint}" if "rlimit" in said else ""
+        return f"{self.title} on {_here()} could not start a container of the image {order.image}: {said}{hint}"
+
     def problem(self, code: int, said: str, order: Order) -> str:
         """See `Engine.problem`."""
-        if code in (126, 127) and re.search(r"OCI runtime|runc|crun", said):
-            return f"{_no_program(order)}: {_last_line(said)}"
+        if code in (126, 127) and re.search(r"OCI runtime|OCI permission|runc|crun", said):
+            if _OF_A_PROGRAM.search(said) and not _OF_THE_ENGINE.search(said):
+                return f"{_no_program(order)}: {_last_line(said)}"
+            return self._not_started(_last_line(said), order)
         if code != 125:
             return ""
+        if _OF_THE_ENGINE.search(said):
+            return self._not_started(_last_line(said), order)
         if re.search(r"[Nn]o such image|[Uu]nable to find image|image not known|does not resolve to an image|"
                      r"pull access denied|manifest unknown", said):  # fmt: skip
             return (
@@ -271,12 +280,22 @@ class OpenContainers(Engine):
         return self._unusable(_last_line(said))
 
 
+#: What the low-level programs of engines (crun, runc) say of a program that is not in the image, or cannot be run.
+_OF_A_PROGRAM = re.compile(r"executable|\bexec:? |\bstat .*[Nn]o such file|command that was not found")
+#: And of what the engine or its configuration wants and this system does not allow.
+_OF_THE_ENGINE = re.compile(r"\brlimits?\b|cgroup", re.IGNORECASE)
+
+
 class Docker(OpenContainers):
     """Docker: a daemon runs the containers; its client may die without them."""
 
     title = "Docker"
     programs = ("docker",)
     remedy = "Install Docker there (apt install docker.io, or docs.docker.com/engine/install), or use another engine"
+    limits_hint = (
+        "The limits (ulimits) that it is to set are in /etc/docker/daemon.json (default-ulimits) or in the options of "
+        "@container; this system does not allow them"
+    )
 
     def _abilities(self, info: Any) -> Abilities:
         rootless = any("rootless" in option for option in info.get("SecurityOptions") or ())
@@ -315,6 +334,10 @@ class Podman(OpenContainers):
     title = "Podman"
     programs = ("podman",)
     remedy = "Install Podman there (apt install podman), or use another engine"
+    limits_hint = (
+        "The limits (ulimits) that it is to set are in containers.conf (default_ulimits, in /etc/containers or "
+        "~/.config/containers) or in the options of @container; this system does not allow them"
+    )
 
     def _abilities(self, info: Any) -> Abilities:
         host = info["host"]

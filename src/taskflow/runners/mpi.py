@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskflow.launch.spawn import THREAD_VARIABLES
 from taskflow.model.errors import ArgumentError, ProgramError
+from taskflow.node import remains
 from taskflow.node.executor import in_executor
 from taskflow.node.span import launcher_of_task
 from taskflow.runners import binary, copies
@@ -159,6 +160,17 @@ class Launcher:
         """Whether there are more threads than cores: ranks that wait had better leave those to others."""
         return self.world.threads * max(count for _, count in self.hosts) > _cores()
 
+    def check(self, programs: Iterable[str], where: str) -> None:
+        """See that this node, on which the first ranks are, has programs without an absolute path (see `copies`).
+
+        Raises ProgramError, which begins with ``where``. With flags nobody knows where a launcher looks.
+        """
+        path = self.environment.get("PATH", os.defpath)
+        for name in programs if not self.world.flags else ():
+            if not os.path.isabs(name) and not shutil.which(name, path=path):
+                place = "" if os.sep in name else f" in the folders of PATH ({path})"
+                raise ProgramError(f"{where}: there is no program {name!r}{place} on {os.uname().nodename}").for_good()
+
     def find_libraries(self) -> None:
         """Have programs find the libraries of the MPI that starts them, if they are not among those of the system."""
         prefix = self.runner.prefix
@@ -176,6 +188,17 @@ class Launcher:
         with open(handle, "w") as file:
             file.writelines(f"{line}\n" for line in lines)
         return path
+
+    def run(self, where: str, **how: Any) -> binary.Ended:
+        """Start the world and wait for its end, as `binary.run` does; what a failed one leaves here is removed."""
+        began = remains.now()
+        ended = None
+        try:
+            ended = binary.run(self.argv, where, **how)
+            return ended
+        finally:
+            if ended is None or ended.exit_value:
+                remains.remove(began)
 
     def remove_files(self) -> None:
         """They are not needed any more."""
@@ -262,6 +285,9 @@ class Srun(Launcher):
     """SLURM's srun, which reaches the nodes of its job by itself."""
 
     name = "srun"
+
+    def check(self, programs: Iterable[str], where: str) -> None:
+        """The nodes of its job may all be others."""
 
     def settings(self) -> dict[str, str]:
         """Who uses what in the job is decided by us, so steps may overlap. One lost rank ends them all."""
@@ -443,10 +469,9 @@ class MPIProgram(binary.Program):
         files = [path for name in texts if self._is_path(name) for path in texts[name]]
         launcher = starting(self.world, programs, self.where)
         try:
+            launcher.check([argv[0] for _, argv in programs], self.where)
             with copies.on_nodes(others, [argv[0] for _, argv in programs], files, self.where):
-                ended = binary.run(
-                    launcher.argv, self.where, cwd=folder, env={**launcher.environment, **(env or {})}, **streams
-                )
+                ended = launcher.run(self.where, cwd=folder, env={**launcher.environment, **(env or {})}, **streams)
         finally:
             launcher.remove_files()
         return self.judged(ended)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import mmap
 import os
 import pickle
 import re
@@ -42,15 +43,19 @@ def main() -> NoReturn:
     Arguments: the folder of this package, that of the call, the number of ranks, the name of the runner.
     """
     folder, ranks, runner = sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    state = mmap.mmap(-1, 1)  # that both processes see
     process = os.fork()
     if not process:
-        _second(folder, ranks, runner)
+        _second(folder, ranks, runner, state)
     _, status = os.waitpid(process, 0)
     rank_files.remove(os.getpid())
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         report(folder, "lost", _rank_told(), (-code, process))
-    if code:
+    elif state[0] == _BEGUN or (state[0] == _DONE and code):
+        how = f"ended with exit value {code} (by os._exit, MPI_Abort, or a library that ends its process)"
+        report(folder, "ended", _rank_told(), (process, how, ""))
+    if code or state[0] != _DONE:
         _die(-code if code < 0 else signal.SIGABRT)
     os._exit(0)
 
@@ -66,7 +71,11 @@ def _die(number: int) -> NoReturn:
     os._exit(1)
 
 
-def _second(folder: str, ranks: int, runner: str) -> NoReturn:
+#: How far the second process has come: it has begun; the executor knows why it fails; the function has returned.
+_BEGUN, _TOLD, _DONE = range(3)
+
+
+def _second(folder: str, ranks: int, runner: str, state: mmap.mmap) -> NoReturn:
     """The process that is the rank."""
     _die_with_parent()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -74,13 +83,14 @@ def _second(folder: str, ranks: int, runner: str) -> NoReturn:
     try:
         world = _world(ranks, runner)
     except BaseException as error:  # noqa: BLE001  told to the executor, whatever it is
-        _fail(folder, _rank_told(), error)
+        _fail(folder, _rank_told(), error, state)
     try:
         _take_part(world, folder)
     except BaseException as error:  # noqa: BLE001
-        _fail(folder, world.rank, error)
+        _fail(folder, world.rank, error, state)
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
+    state[0] = _DONE
     sys.exit(0)
 
 
@@ -114,7 +124,9 @@ def _world(ranks: int, runner: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "mpi4py":
             raise
-        raise ProgramError(f"a Python function on MPI ranks needs mpi4py, which {where} is not installed") from None
+        raise ProgramError(
+            f"a Python function on MPI ranks needs mpi4py, which {where} is not installed; pip install mpi4py does that"
+        ).for_good() from None
     except (ImportError, RuntimeError, OSError) as error:
         raise ProgramError(f"mpi4py {where} cannot be imported: {str(error).splitlines()[0]}; {remedy}") from None
     world = MPI.COMM_WORLD
@@ -211,7 +223,7 @@ def _write_result(
 # ---------------------------------------------------------------------- what goes wrong
 
 
-def _fail(folder: str, rank: int, error: BaseException) -> NoReturn:
+def _fail(folder: str, rank: int, error: BaseException, state: mmap.mmap) -> NoReturn:
     """Tell the executor of an exception, and end; the first process then has the launcher end all others."""
     from taskflow.node.exceptions import encode_error
 
@@ -219,12 +231,16 @@ def _fail(folder: str, rank: int, error: BaseException) -> NoReturn:
     kind = "left" if type(error).__module__.startswith("mpi4py") else "raised"
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
-    report(folder, kind, rank, encode_error(error))
+    content: Any = encode_error(error)
+    if isinstance(error, SystemExit):
+        kind, content = "ended", (os.getpid(), f"has called sys.exit({error.code!r})", content[1])
+    report(folder, kind, rank, content)
+    state[0] = _TOLD
     os._exit(1)
 
 
 def report(folder: str, kind: str, rank: int, content: Any) -> None:
-    """Tell the executor what has happened to a rank: ``kind`` is "raised", "left" or "lost"."""
+    """Tell the executor what has happened to a rank: ``kind`` is "raised", "left", "ended" or "lost"."""
     host = os.uname().nodename
     data = pickle.dumps((time.time(), kind, rank, host, content))
     path = os.path.join(folder, f"{REPORT}{os.getpid()}")

@@ -103,9 +103,7 @@ class Ranks:
         launcher.environment["PYTHONPATH"] = os.pathsep.join([os.path.abspath(entry) for entry in sys.path if entry])
         reports: list[Any] = []
         try:
-            ended = binary.run(
-                launcher.argv, self.where, env=launcher.environment, sift=lambda path: reports.extend(_sifted(path))
-            )
+            ended = launcher.run(self.where, env=launcher.environment, sift=lambda path: reports.extend(_sifted(path)))
         finally:
             launcher.remove_files()
         for name in os.listdir(folder):
@@ -115,22 +113,29 @@ class Ranks:
         if reports:
             self._raise(min(reports, key=lambda report: (report[1] == "left", report[0])), ended)
         if ended.exit_value:
-            raise ended.failure(self.where)
+            raise dataclasses.replace(ended, argv=ended.argv[:1]).failure(self.where)  # the rest is ours
         if not os.path.exists(os.path.join(folder, rank.RESULT)):
             raise ProgramError(f"{self.where}: all ranks have ended, but there is no result; was os._exit called?")
 
     def _raise(self, report: tuple[Any, ...], ended: binary.Ended) -> None:
         _, kind, number, host, content = report
         name = f"rank {number} of {self.world.processes}" if number >= 0 else "a rank"
+        kept = f". What the ranks have printed is in {ended.kept}" if ended.kept else ""
         if kind == "lost":
             number, process = content
             with contextlib.suppress(ValueError):
                 number = signal.Signals(number).name
-            kept = f". What the ranks have printed is in {ended.kept}" if ended.kept else ""
             raise ProgramError(
                 f"{self.where}: {name} was lost: process {process} on {host} was ended by {number} (out of memory, a "
                 f"crash of a library, or somebody's kill); the others were stopped{kept}"
             )
+        if kind == "ended":
+            process, how, text = content
+            error = ProgramError(
+                f"{self.where}: {name} has not come to its end: process {process} on {host} {how}; the others were "
+                f"stopped{kept}"
+            )
+            raise error from (RemoteTraceback(f"{self.where}: {name} on {host}:\n{text}") if text else None)
         blob, text = content[:2]
         error = decode_blob(blob)
         raise error from RemoteTraceback(f"{self.where}: {name} on {host} raised:\n{text}")
