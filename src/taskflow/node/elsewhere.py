@@ -32,7 +32,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from taskflow.launch.spawn import MEMORY_VARIABLES, THREAD_VARIABLES, package_path
 from taskflow.model.errors import TaskflowError
-from taskflow.node import launcher, processes, remains
+from taskflow.node import launcher, processes
 from taskflow.node.environment import node_environment
 from taskflow.node.exchange import Exchange
 from taskflow.node.span import LAUNCHER_VARIABLE, PACKAGE_VARIABLE, PATH_VARIABLE, PYTHON_VARIABLE, SPAN_VARIABLE
@@ -339,7 +339,6 @@ class Elsewhere:
             span.marks.add(asking)
         # By this folder the zygote sees that there may be something to be ended, if we cannot do it any more.
         os.makedirs(os.path.join(self._run_dir, processes.FOLDER), mode=0o700, exist_ok=True)
-        began = remains.now()
         process = subprocess.Popen(
             ["/bin/sh", "-c", str(note["command"])], cwd=self._folder(str(note["cwd"])),
             env=processes.marked(self._environment(given), mark), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -378,8 +377,6 @@ class Elsewhere:
             waiter.join()
             os.close(ended)
             exchange.close()
-            if process.returncode:
-                remains.remove(began)
 
     def _environment(self, given: dict[str, str]) -> dict[str, str]:
         """That of the executors here, and what the task has been given."""
