@@ -79,3 +79,17 @@ def test_marks_within_marks_are_found_by_each():
 def test_marks_begin_with_the_owner(monkeypatch):
     monkeypatch.setenv("TASKFLOW_RUN_DIR", "/run/folder")
     assert processes.new_mark().startswith(processes.mark_of_owner("/run/folder", os.getpid()))
+
+
+def test_a_program_that_is_just_being_put_in_anothers_place_is_found(tmp_path):
+    again = tmp_path / "again"
+    again.write_text('#!/bin/sh\nexec "$0"\n')  # there is always one being put in place
+    again.chmod(0o700)
+    mark = processes.new_mark()
+    process = subprocess.Popen([str(again)], env=processes.marked(dict(os.environ), mark))
+    try:
+        missed = sum(process.pid not in {each.pid for each in processes.find(mark)} for _ in range(300))
+    finally:
+        processes.end(mark, grace_s=0)
+        process.wait()
+    assert missed == 0

@@ -21,6 +21,9 @@ GRACE_S = 0.5  #: seconds between SIGTERM and SIGKILL; less than executors thems
 
 _ROUNDS = 100  #: a program that goes on starting others while it is being killed is given up after so many rounds
 _PAUSE_S = 0.01
+_LOOKS = 5  #: at the list of processes: while one is read, what is listed may start another and end
+_START_S = 1.0  #: how long a program may take to begin
+_KERNEL_THREAD = 0x00200000  #: a flag of Linux
 _numbers = itertools.count(1)
 
 #: Marks of the programs that this process runs now.
@@ -79,18 +82,22 @@ def end(mark: str, root: int = 0, *, grace_s: float = GRACE_S) -> None:
 def find(mark: str, root: int = 0) -> set[Process]:
     """The processes that carry a mark beginning so or descend from ``root``, it included, and all that they started."""
     wanted = f":{mark}".encode()
-    own = os.getpid()
     found: set[Process] = set()
     children: dict[int, list[Process]] = {}
-    for name in os.listdir("/proc"):
-        pid = int(name) if name.isdigit() else own
-        stat = _stat(pid) if pid != own else ()
-        if not stat:
-            continue
-        process = Process(pid, stat[1])
-        children.setdefault(stat[0], []).append(process)
-        if pid == root or wanted in _environment(pid):
-            found.add(process)
+    seen = {os.getpid()}
+    for _ in range(_LOOKS):
+        fresh = {int(name) for name in os.listdir("/proc") if name.isdigit()} - seen
+        if not fresh:
+            break
+        seen |= fresh
+        for pid in fresh:
+            stat = _stat(pid)
+            if not stat:
+                continue
+            process = Process(pid, stat[1])
+            children.setdefault(stat[0], []).append(process)
+            if pid == root or wanted in _environment(pid):
+                found.add(process)
     pending = list(found)
     while pending:
         for child in children.get(pending.pop().pid, ()):
@@ -107,21 +114,32 @@ def _signal(processes: set[Process], number: signal.Signals) -> None:
 
 
 def _stat(pid: int) -> tuple[int, int] | tuple[()]:
-    """The number of a process's parent and the time of its start; nothing if it does not run any more."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
+    """The number of a process's parent and the time of its start; nothing if it runs no program (any more)."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    if not fields or fields[0] in (b"Z", b"X") or int(fields[6]) & _KERNEL_THREAD:
         return ()
-    return () if fields[0] in (b"Z", b"X") else (int(fields[1]), int(fields[19]))
+    return int(fields[1]), int(fields[19])
 
 
 def _environment(pid: int) -> bytes:
-    """What a process's environment was when its program was started; nothing if it is not ours to read."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            content = file.read()
-    except OSError:
-        return b""
+    """What the mark of a process was when its program was started; nothing if it has none or it is not ours to read."""
+    content = _read(pid, "environ")
+    begun = False
+    deadline = time.monotonic() + _START_S
+    # A process has neither arguments nor environment for the moment in which the system puts one program in another's
+    # place. One that has cleared its environment, or may not be read, has arguments.
+    while not content and not begun and _stat(pid) and time.monotonic() < deadline:
+        begun = bool(_read(pid, "cmdline"))
+        time.sleep(_PAUSE_S / 10)
+        content = _read(pid, "environ")
     variable = content.partition(f"{VARIABLE}=".encode())[2]
     return variable.partition(b"\0")[0]
+
+
+def _read(pid: int, name: str) -> bytes:
+    """What the system tells of a process; nothing if it has ended or it is not ours to read."""
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
