@@ -101,9 +101,10 @@ PROGRAM = """
 
     if __name__ == "__main__":
         with taskflow.session(workers=2, progress=False) as session:
+            sleep(0)
+            sleep(0)
+            compss_barrier()
             compss_set_wall_clock(1)
-            sleep(0)
-            sleep(0)
             for _ in range(48):
                 sleep(60)
             try:

@@ -103,26 +103,29 @@ class Reception:
                     return None
                 self._changed.wait()  # whoever works ends soon, well or not: connections have time-outs
 
-    def wait_for_help(self, seconds: float) -> bool:
-        """All connections have broken: wait for a new one that goes on. False if none has come."""
+    def wait_for_help(self, seconds: float) -> None:
+        """All connections have broken: wait for a new one that goes on, and give it up if none has come."""
         deadline = monotonic() + seconds
         with self._changed:
             while not (self._working or self.ended):
                 left = deadline - monotonic()
                 if left <= 0:
-                    return False
+                    self._give_up("all connections that brought it broke")
+                    return
                 self._changed.wait(left)
-        return True
 
     def give_up(self, why: str) -> None:
         """Nobody is to go on with it. Has no effect once it has ended."""
         with self._changed:
-            if self.whole or self.failure is not None:
-                return
-            self.failure = RefusedError(why)
-            if not self._working:
-                self._clean()
-            self._changed.notify_all()
+            self._give_up(why)
+
+    def _give_up(self, why: str) -> None:
+        if self.ended:
+            return
+        self.failure = RefusedError(why)
+        if not self._working:
+            self._clean()
+        self._changed.notify_all()
 
     def _clean(self) -> None:
         """Leave nothing of it. Nobody works at it."""

@@ -99,8 +99,7 @@ class DataService:
             reception = self._reception(key, message)
             reception.work(connection, wait=False)
         except BrokenConnectionError:
-            if not reception.wait_for_help(self._help_s):
-                reception.give_up("all connections that brought it broke")
+            reception.wait_for_help(self._help_s)
             raise
         except DeclinedError as error:
             connection.send_message(why=str(error), absent=error.absent)
