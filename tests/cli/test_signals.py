@@ -41,7 +41,7 @@ def test_signal_while_main_waits(runtask, last, number, code, word):
     began = time.monotonic()
     process.send_signal(number)
     output, errors = process.communicate(timeout=10)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     assert process.returncode == code
     assert errors.startswith(f"runtask: {word}")
     assert len(errors.splitlines()) == 1
@@ -121,7 +121,7 @@ def test_second_signal_during_the_shutdown_is_immediate(runtask, number, code, w
     began = time.monotonic()
     process.send_signal(number)
     assert process.wait(10) == code
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2.5
     assert not process.stderr.read()
 
 

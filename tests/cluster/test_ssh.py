@@ -377,7 +377,7 @@ def test_a_host_that_never_answers_holds_up_no_other(loopback_cluster, network, 
     assert dead.why == "it took longer than 3 seconds; the last was connecting to 192.0.2.1 port " + str(
         loopback_cluster.port
     )
-    assert took < 6
+    assert took < 15  # not the 20 that it would have waited
 
 
 def test_a_jump_host_that_refuses_to_go_on(loopback_cluster, tmp_path):
