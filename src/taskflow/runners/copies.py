@@ -7,19 +7,25 @@ the program, if another task has made it, and the files it reads are put at thes
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import shlex
 import tarfile
 import tempfile
-from typing import IO, TYPE_CHECKING
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from taskflow.model.errors import ProgramError
+from taskflow.node import processes
 from taskflow.node.span import launcher_of_task
 from taskflow.runners import binary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+AT_ONCE = 32  #: nodes that files are put on at the same time
+_LOOK_S = 0.05
+T = TypeVar("T")
 _LACKING = 'for path in {}; do [ -e "$path" ] || printf "%s\\0" "$path"; done'
 _REMOVE = "rm -rf -- {}; rmdir -p -- {} 2> /dev/null; true"
 
@@ -40,20 +46,43 @@ def on_nodes(hosts: Sequence[str], programs: Sequence[str], files: Sequence[str]
     if launcher is None or not wanted:
         yield
         return
-    copied: dict[str, list[str]] = {}
-    for host in hosts:
+
+    def put(host: str) -> list[str]:
         lacking = _lacking(launcher, host, wanted, where)
         ours = [path for path in lacking if path.startswith(os.environ["TASKFLOW_RUN_DIR"] + os.sep)]
         for path in installed:
             if path in lacking and path not in ours:
                 raise _missing(path, host, where)
         if ours:
-            copied[host] = ours
             _copy(launcher, host, ours, where)
+        return ours
+
+    def remove(host: str) -> None:
+        folders = {os.path.dirname(path) for path in copied[host]}
+        binary.run([launcher, host, _REMOVE.format(shlex.join(copied[host]), shlex.join(folders))], where)
+
+    copied = dict(zip(hosts, _on_each(hosts, put), strict=True))
     yield
-    for host, paths in copied.items():
-        folders = {os.path.dirname(path) for path in paths}
-        binary.run([launcher, host, _REMOVE.format(shlex.join(paths), shlex.join(folders))], where)
+    _on_each([host for host in hosts if copied[host]], remove)
+
+
+def _on_each(hosts: Sequence[str], act: Callable[[str], T]) -> list[T]:
+    """What ``act`` returns for each of the nodes. If it fails for one, or is interrupted, it is ended for all."""
+    if not hosts:
+        return []
+    with ThreadPoolExecutor(min(len(hosts), AT_ONCE), "taskflow-copies") as pool:
+        futures = [pool.submit(contextvars.copy_context().run, act, host) for host in hosts]
+        try:
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
+            return [future.result() for future in futures]
+        except BaseException:  # of a node, or the time of the task is over
+            for future in futures:
+                future.cancel()
+            while wait(futures, _LOOK_S).not_done:
+                for mark in list(processes.running):
+                    processes.end(mark, grace_s=0)
+            raise
 
 
 def _missing(program: str, host: str, where: str) -> ProgramError:
