@@ -1,5 +1,7 @@
 """A thread that reads an executor's socket itself, and tasks that the executor gives back meanwhile."""
 
+import time
+
 import pytest
 
 import taskflow
@@ -63,3 +65,19 @@ def test_who_waits_directly_stops_when_the_task_may_be_given_back(busy):
         assert engine._drive(link, Never()) is False
     finally:
         link.receiver = receiver
+
+
+@task(returns=1)
+def rest(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def test_nobody_is_asked_why_it_is_silent_while_its_tasks_take_as_long_as_always(tmp_path, monkeypatch):
+    taskflow.stop()
+    with taskflow.session(workers=1, run_dir=tmp_path / "run", progress=False) as session:
+        compss_wait_on([rest(0.015) for _ in range(10)])
+        asked = []
+        monkeypatch.setattr(session.engine.kernel, "stalled", asked.append)
+        compss_wait_on([rest(0.015) for _ in range(60)])
+    assert len(asked) < 30

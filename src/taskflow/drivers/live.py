@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 SEND_AHEAD = 128  #: tasks that collect in an outbox before a submitting thread sends them
 PUMP_EVERY = 256  #: submissions after which the submitting thread looks for reports itself
 STALL_S = 0.005  #: silence of a busy executor after which queued tasks are taken back for idle ones
+USUAL = 1.5  #: a task that takes so many times what its function has taken so far is still none to wonder at
 MAX_STALL_S = 1.0  #: and at most so long, when asking has had no effect before
 SOON_S = 2.0  #: an executor that dies so soon after its start may not be able to live at all
 MAX_RESTARTS_IN_A_ROW = 8  #: executors that may die so, per executor wanted, before the session is ended
@@ -618,12 +619,16 @@ class LiveEngine(Engine):
     def take(self, link: LiveLink | RemoteLink, messages: list[Any]) -> None:
         """Enter received messages. Called with the lock held."""
         if messages:
-            before = len(link.executor.inflight)
+            inflight = link.executor.inflight
+            before = len(inflight)
             for message in messages:
                 self.hear(link, message)
             link.heard = monotonic()
-            if len(link.executor.inflight) < before:
+            if len(inflight) < before:
                 link.patience = link.stall_s
+                running = next(iter(inflight.values()), None)
+                if running is not None and running.cost * USUAL > link.stall_s:
+                    link.patience = min(running.cost * USUAL, MAX_STALL_S)  # it is silent because its task takes long
             self.kernel.settled(link.executor)
 
     def take_answers(self, link: LiveLink | RemoteLink, answers: list[Any]) -> None:
