@@ -21,7 +21,7 @@ GRACE_S = 0.5  #: seconds between SIGTERM and SIGKILL; less than executors thems
 
 _ROUNDS = 100  #: a program that goes on starting others while it is being killed is given up after so many rounds
 _PAUSE_S = 0.01
-_LOOKS = 5  #: at the list of processes: while one is read, what is listed may start another and end
+_LOOKS = 5  #: at what changes while it is looked at: the list of processes, a process that starts another program
 _START_S = 1.0  #: how long a program may take to begin
 _KERNEL_THREAD = 0x00200000  #: a flag of Linux
 _numbers = itertools.count(1)
@@ -124,16 +124,22 @@ def _stat(pid: int) -> tuple[int, int] | tuple[()]:
 def _environment(pid: int) -> bytes:
     """What the mark of a process was when its program was started; nothing if it has none or it is not ours to read."""
     content = _read(pid, "environ")
-    begun = False
+    cleared = 0
     deadline = time.monotonic() + _START_S
-    # A process has neither arguments nor environment for the moment in which the system puts one program in another's
-    # place. One that has cleared its environment, or may not be read, has arguments.
-    while not content and not begun and _stat(pid) and time.monotonic() < deadline:
-        begun = bool(_read(pid, "cmdline"))
+    # For the moment in which the system puts one program in another's place, a process has no environment to be read,
+    # and no arguments. One that has cleared its environment has arguments, each time.
+    while not content and cleared < _LOOKS and _is_ours(pid) and _stat(pid) and time.monotonic() < deadline:
+        cleared += bool(_read(pid, "cmdline"))
         time.sleep(_PAUSE_S / 10)
         content = _read(pid, "environ")
     variable = content.partition(f"{VARIABLE}=".encode())[2]
     return variable.partition(b"\0")[0]
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether the process is one of this user, who may look at it."""
+    user = os.geteuid()
+    return not user or b"\nUid:\t%d\t" % user in _read(pid, "status")
 
 
 def _read(pid: int, name: str) -> bytes:
