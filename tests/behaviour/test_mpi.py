@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -313,6 +314,40 @@ def test_ranks_that_are_killed_leave_no_shared_memory(engine, mpich, tmp_path): 
     used = {line.split()[5] for line in (tmp_path / "told").read_text().splitlines()}
     assert used
     assert not any(map(os.path.exists, used))
+
+
+WAITING = """
+import os, sys, time
+from taskflow import compss_wait_on, mpi, task
+
+@mpi(runner=sys.argv[1], processes=2, processes_per_node=2)
+@task(returns=1)
+def wait(told):
+    from mpi4py import MPI
+
+    MPI.COMM_WORLD.barrier()
+    if MPI.COMM_WORLD.rank == 0:
+        with open("/proc/self/maps") as maps, open(told + ".new", "w") as file:
+            file.writelines(line for line in maps if "/dev/shm/" in line)
+        os.rename(told + ".new", told)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    compss_wait_on(wait(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_no_shared_memory_of_its_ranks(any_mpi, tmp_path, number):
+    told = tmp_path / "told"
+    (tmp_path / "waiting.py").write_text(WAITING)
+    words = [sys.executable, "-m", "taskflow", "waiting.py", any_mpi.runner, str(told)]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE) as run:
+        assert until(told.exists)
+        run.send_signal(number)
+    used = {line.split()[5] for line in told.read_text().splitlines() if "mpich_shm_" in line or "sm_segment" in line}
+    assert used
+    assert until(lambda: not any(map(os.path.exists, used)))
 
 
 @pytest.mark.engines("local")

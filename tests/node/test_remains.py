@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import shutil
 import subprocess
 import sys
 
@@ -77,4 +78,19 @@ def test_the_file_of_a_topology_stays_while_a_launcher_may_have_ranks_that_read_
     gone = not os.path.exists(path)
     if not gone:
         os.unlink(path)
+    assert (kept, gone) == (True, True)
+
+
+def test_the_folder_of_a_launcher_stays_while_it_runs():
+    began = remains.now()
+    with subprocess.Popen(["sleep", "60"]) as launcher:
+        folder = f"/tmp/ompi.{launcher.pid}"  # noqa: S108  Open MPI puts them there
+        os.makedirs(f"{folder}/1")
+        remains.remove(began)
+        kept = os.path.exists(folder)
+        launcher.kill()
+    remains.remove(began)
+    gone = not os.path.exists(folder)
+    if not gone:
+        shutil.rmtree(folder)
     assert (kept, gone) == (True, True)

@@ -122,6 +122,8 @@ class ReplicatedSegment(Segment):
         return f"<segment {self.descriptor[0]} of {self.nbytes:,} bytes at nodes {sorted(self.places)}>"
 
     def __del__(self) -> None:
+        if self._is_finalizing():
+            return
         if HOME in self.places:
             super().__del__()
         if os.getpid() == self._ledger.process:

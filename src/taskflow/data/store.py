@@ -37,6 +37,9 @@ class Segment:
 
     __slots__ = ("_directory", "_process", "descriptor")
 
+    #: When the interpreter ends, modules are emptied before the last handles go; their folder goes as a whole.
+    _is_finalizing = staticmethod(sys.is_finalizing)
+
     def __init__(self, directory: str, descriptor: Descriptor) -> None:
         self._directory = directory
         self._process = os.getpid()
@@ -60,7 +63,7 @@ class Segment:
         return self.descriptor
 
     def __del__(self) -> None:
-        if os.getpid() != self._process:
+        if self._is_finalizing() or os.getpid() != self._process:
             return  # a forked child dropped its copy of the handle
         with contextlib.suppress(OSError):  # the whole folder was removed first
             remove_segment(self._directory, self.descriptor[0])

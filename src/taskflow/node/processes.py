@@ -52,10 +52,15 @@ def marked(environment: dict[str, str], mark: str) -> dict[str, str]:
     return {**environment, VARIABLE: f"{environment.get(VARIABLE, '')}:{mark}"}
 
 
-def end_those_of(run_dir: str, pid: int | None = None) -> None:
-    """End at once what the programs of a dead executor, or those of all executors of a run folder, have left."""
-    if run_dir and os.path.isdir(os.path.join(run_dir, FOLDER)):
-        end(f"{run_dir}/" if pid is None else mark_of_owner(run_dir, pid), grace_s=0)
+def end_those_of(run_dir: str, pid: int | None = None) -> bool:
+    """End at once what the programs of a dead executor, or those of all executors of a run folder, have left.
+
+    False: no program has been started there.
+    """
+    if not run_dir or not os.path.isdir(os.path.join(run_dir, FOLDER)):
+        return False
+    end(f"{run_dir}/" if pid is None else mark_of_owner(run_dir, pid), grace_s=0)
+    return True
 
 
 def end(mark: str, root: int = 0, *, grace_s: float = GRACE_S) -> None:
@@ -107,6 +112,11 @@ def find(mark: str, root: int = 0) -> set[Process]:
     return found
 
 
+def lives(pid: int) -> bool:
+    """Whether a process runs a program. One that has ended may still be there, until somebody asks how it ended."""
+    return bool(_stat(pid))
+
+
 def _signal(processes: set[Process], number: signal.Signals) -> None:
     for process in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -126,9 +136,11 @@ def _environment(pid: int) -> bytes:
     content = _read(pid, "environ")
     cleared = 0
     deadline = time.monotonic() + _START_S
-    # For the moment in which the system puts one program in another's place, a process has no environment to be read,
-    # and no arguments. One that has cleared its environment has arguments, each time.
-    while not content and cleared < _LOOKS and _is_ours(pid) and _stat(pid) and time.monotonic() < deadline:
+    # For the moment in which the system puts one program in another's place, a process has no arguments, and no
+    # environment to be read, or not all of it. One that has cleared its environment has arguments, each time.
+    while not content.endswith(b"\0") and cleared < _LOOKS and time.monotonic() < deadline:
+        if not _is_ours(pid) or not _stat(pid):
+            break
         cleared += bool(_read(pid, "cmdline"))
         time.sleep(_PAUSE_S / 10)
         content = _read(pid, "environ")

@@ -1,8 +1,8 @@
-"""Removes what MPICH leaves on a node when its processes are killed: shared memory, and files of its launcher.
+"""Removes what MPICH and Open MPI leave on a node when their processes are killed: shared memory, files of launchers.
 
-Neither is removed by anybody else, and the memory is as much as some megabytes for each attempt at a task. There may be
-other programs of the same user that use theirs just now, so only that goes which was made since the attempt began, and
-which nobody has open or mapped: the system grants a write lease for nothing else (see `data.spares`).
+Neither is removed by anybody else, and the memory is as much as some megabytes for each rank. There may be other
+programs of the same user that use theirs just now, so only that goes which was made since the attempt at a task, or the
+run, began, and which nobody has open or mapped: the system grants a write lease for nothing else (see `data.spares`).
 """
 
 from __future__ import annotations
@@ -11,20 +11,25 @@ import contextlib
 import fcntl
 import glob
 import os
+import shutil
 import signal
 import time
+
+from taskflow.node import processes
 
 PATIENCE_S = 0.3  #: so long it is waited for processes that are just about to end
 _PAUSE_S = 0.02
 _LAG_S = 0.05  #: the clock of files is behind by some milliseconds
 
-_MEMORY = "/dev/shm/mpich_shm_*"  # noqa: S108  it is where MPICH puts them
+#: Of MPICH, and of Open MPI from 5 on and before.
+_MEMORY = ("/dev/shm/mpich_shm_*", "/dev/shm/sm_segment.*", "/dev/shm/vader_segment.*")  # noqa: S108
+_SESSIONS = "/tmp/ompi.[0-9]*"  # noqa: S108  folders of Open MPI's launcher, by the number of its process
 _TOPOLOGY = "/tmp/hydra_hwloc_xmlfile_*"  # noqa: S108
 _PROXY = "hydra_pmi_proxy"  #: makes the file of the topology, which its ranks read when they like
 
 
 def now() -> float:
-    """The time that an attempt begins, for `remove`."""
+    """The time that an attempt at a task begins, for `remove`."""
     return time.time() - _LAG_S
 
 
@@ -44,7 +49,11 @@ def _remove(began: float) -> bool:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         topologies = []
-    segments = [path for path in _made_since(began, _MEMORY) if not _removed(path)]
+    for path in _made_since(began, _SESSIONS):
+        number = path.rpartition(".")[2]
+        if number.isdigit() and not processes.lives(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+    segments = [path for pattern in _MEMORY for path in _made_since(began, pattern) if not _removed(path)]
     return not topologies and not segments
 
 
@@ -87,6 +96,6 @@ def _has_proxies() -> bool:
                 if os.stat(f"/proc/{name}").st_uid != os.getuid():
                     continue
                 with open(f"/proc/{name}/comm") as file:
-                    if file.read().strip() == _PROXY:
+                    if file.read().strip() == _PROXY and processes.lives(int(name)):
                         return True
     return False

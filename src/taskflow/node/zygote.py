@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 import warnings
 from typing import Any
 
@@ -32,6 +33,7 @@ def main(control_file: int) -> None:
     """Serve the master's requests on the inherited socket until it closes."""
     control = socket.socket(fileno=control_file)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    began = time.time()
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -73,13 +75,13 @@ def main(control_file: int) -> None:
         _close(files)
         children[process] = number
         _send(control, {"executor": number, "pid": process})
-    _end(children, settings)
+    _end(children, settings, began)
     _remove_folders(settings)
     os._exit(0)
 
 
-def _end(children: dict[int, int], settings: dict[str, Any]) -> None:
-    """End all executors and what their tasks have started."""
+def _end(children: dict[int, int], settings: dict[str, Any], began: float) -> None:
+    """End all executors and what their tasks have started since ``began``."""
     for process in children:
         # Each executor leads a process group, so that what its tasks started goes too.
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -87,7 +89,11 @@ def _end(children: dict[int, int], settings: dict[str, Any]) -> None:
     for process in children:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process, 0)
-    processes.end_those_of(settings.get("run_dir", ""))  # but for programs, which have groups of their own
+    # But for programs, which have groups of their own, and some of which leave something behind.
+    if processes.end_those_of(settings.get("run_dir", "")):
+        from taskflow.node import remains
+
+        remains.remove(began)
 
 
 def _remove_folders(settings: dict[str, Any]) -> None:
