@@ -81,6 +81,8 @@ implementations: dict[str, dict[str, Any]] = {}
 
 #: What to say of a large result that went with its session.
 VALUE_IS_GONE = "the session that had this value was stopped; take large values with compss_wait_on before that"
+#: Constraints that a node will not satisfy later if it does not by what has been said of it before it is there.
+_TOLD = ("computing_units", "is_local")
 
 
 class Session:
@@ -268,9 +270,13 @@ class Session:
         if per_node > 1 and not alone:
             requirements = requirements.times(per_node)
         found = [(node.name, mismatches(requirements, node, home=home)) for node, home in nodes]
-        unseen = self._unseen()
-        if unseen + sum(not problems for _, problems in found) < (1 if alone else hosts):
-            raise RequirementsError(self._why_never(name, 1 if alone else hosts, found))
+        unseen = [
+            (node.name, [each for each in mismatches(requirements, node, home=False) if each.constraint in _TOLD])
+            for node in self._unseen()
+        ]
+        if sum(not problems for _, problems in (*found, *unseen)) < (1 if alone else hosts):
+            never = [(node, problems) for node, problems in unseen if problems]
+            raise RequirementsError(self._why_never(name, 1 if alone else hosts, found + never))
         if alone and hosts * per_node > 1:
             requirements, hosts = self._on_one_node(requirements, hosts, per_node, nodes[0][0], name), 1
         demand = requirements.demand._replace(hosts=hosts)
@@ -369,12 +375,12 @@ class Session:
             nodes.insert(0, (self.node, True))
         return nodes
 
-    def _unseen(self) -> int:
-        """How many nodes may be there soon of which nobody knows yet what they have."""
+    def _unseen(self) -> list[Node]:
+        """The nodes that may be there soon of which nobody knows more yet than, perhaps, their computing units."""
         if self.cluster is None or all(setup.described for setup in self.cluster.nodes):
-            return 0
+            return []
         coming = set(self.engine.coming)
-        return sum(not setup.described and setup.name in coming for setup in self.cluster.nodes)
+        return [setup.node for setup in self.cluster.nodes if not setup.described and setup.name in coming]
 
     def sent_definition(self, function: Any) -> tuple[Any, ...] | None:  # noqa: ARG002
         """How executors get at a function's code, if that is known without asking the function (`taskflow.nested`)."""

@@ -69,6 +69,23 @@ def test_a_program_runs_on_nodes_that_have_none_of_its_modules(run, program, loo
         assert left == [f"taskflow-{os.getuid()}"]
 
 
+def test_what_is_said_of_nodes_by_their_names_is_enough_to_refuse_a_task(run, program):
+    (program / "main.py").write_text(
+        "from taskflow import constraint, task\n"
+        "@constraint(computing_units=2)\n"
+        "@task(returns=1)\n"
+        "def wide():\n"
+        "    return 1\n"
+        "wide()\n"
+    )
+    done = run(program, "--nodes", "node1:1,node2:1")
+    assert done.returncode == 1
+    lines = [" ".join(line.split()) for line in done.stderr.splitlines()]
+    assert "taskflow.model.errors.RequirementsError: task wide needs what no node has, so it could never run:" in lines
+    assert "node1 computing_units 2 1" in lines
+    assert "node2 computing_units 2 1" in lines
+
+
 def test_modules_on_a_shared_disk_are_not_sent(run, program, tmp_path):
     resources = tmp_path / "resources.xml"
     project = tmp_path / "project.xml"
