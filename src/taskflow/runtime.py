@@ -295,6 +295,9 @@ class Session:
         """Why a task could never run, given what keeps it from running on each node."""
         from taskflow.model.requirements import PROGRAM, lacking_nodes, table
 
+        if self.cluster is not None:  # which nodes are there already is chance
+            order = {setup.name: place for place, setup in enumerate(self.cluster.nodes)}
+            found = sorted(found, key=lambda each: order.get(each[0], -1))
         where = "this machine does not have" if self.cluster is None else "no node has"
         remedy = "lower its @constraint"
         if hosts > 1:

@@ -210,6 +210,9 @@ class Failing:
             if task.id != failure.task_id:
                 self.cancelled.append((task.id, failure.task_id))
                 self.cancelled_count += 1
+                for group in () if failure.cancelled else task.groups:
+                    if group.failures[-1:] != [failure]:
+                        group.failures.append(failure)  # a member has not been run: who waits for the group is to know
             self.unfinished -= 1
             for index, version in enumerate(task.writes):
                 if version is None:
