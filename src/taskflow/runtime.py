@@ -790,6 +790,9 @@ class Session:
 
 
 def _check_options(workers: int | None, max_pending: int, io_executors: int | None, check: object) -> None:
+    for name, value in (("workers", workers), ("max_pending", max_pending), ("io_executors", io_executors)):
+        if value is not None and not isinstance(value, int):
+            raise TypeError(f"{name} is a whole number, not {value!r}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be 1 or more, not {workers}")
     if max_pending < 1:

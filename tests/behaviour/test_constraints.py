@@ -491,9 +491,11 @@ def test_a_wide_task_whose_executor_dies_is_run_again(tmp_path):
 
 
 @pytest.mark.usefixtures("no_session")
-def test_negative_numbers_of_executors_are_refused(tmp_path):
+def test_numbers_of_executors_that_make_no_sense_are_refused(tmp_path):
     with pytest.raises(ValueError, match="io_executors must be 0 or more"):
         taskflow.start(io_executors=-1, run_dir=tmp_path / "run")
+    with pytest.raises(TypeError, match="workers is a whole number, not 'two'"):
+        taskflow.start(workers="two", run_dir=tmp_path / "run")
 
 
 @task(is_replicated=True, returns=1)

@@ -176,6 +176,25 @@ def test_exception_of_the_block_itself_comes_through_after_the_barrier(tmp_path)
     assert inside.done()
 
 
+@task(items=INOUT)
+def extend(items):
+    items.append(1)
+
+
+@task(items=INOUT, on_failure="FAIL")
+def fail_with(items):
+    raise KeyError("outside of the group")
+
+
+@pytest.mark.engines("local", "simulated")
+def test_a_group_tells_of_a_member_that_could_not_run_since_another_task_failed():
+    items = []
+    fail_with(items)
+    with pytest.raises(KeyError, match="outside of the group"), TaskGroup("poisoned"):
+        extend(items)
+    compss_barrier()  # it has been told once
+
+
 @pytest.mark.engines("local")
 def test_groups_of_two_threads_do_not_mix(tmp_path):
     gate = tmp_path / "gate"

@@ -690,6 +690,7 @@ def test_a_header_needs_its_variable_and_no_other_characters(service, monkeypatc
         ({"payload": "{'a': {{y}}}"}, "is no parameter of the task"),
         ({"produces": "{{a}} {{b}}"}, "produces is no JSON"),
         ({"produces": "{'{{a}}': 1}"}, "for a key"),
+        ({"produces": "{'a': {{return_1}}}"}, "produces does not say where result 0 is"),
         ({"updates": "x = 1"}, "updates is written"),
         ({"produces": "{'a': {{b}}}", "updates": "{{x}}.a = {{b}}"}, "say x=INOUT"),
         ({"updates": "{{d}}.a = {{nothing}}"}, "is no parameter of the task"),

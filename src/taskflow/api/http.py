@@ -120,6 +120,8 @@ def _request(given: dict[str, Any], task: TaskFunction) -> ServiceBody:
     _check_names("updates", [each.name for each in updates], produced | signature.keys(), where, anything=False)
     used += [each.name for each in updates]
     _check_parameters(task, updates, produced, where)
+    if produces is not None:
+        _check_results(task, produced, where)
     size = given.get("max_response", MAX_RESPONSE)
     if not isinstance(size, int) or size < 1:
         raise ArgumentError(f"{where}: max_response is a number of bytes, not {size!r}")
@@ -199,6 +201,20 @@ def _check_parameters(task: TaskFunction, updates: Iterable[Any], produced: set[
             raise ArgumentError(f"{where}: a request reads a file (FILE_IN) or makes one (FILE_OUT): {name} is neither")
         if not parameter.direction.reads and name not in produced:
             raise ArgumentError(f"{where}: nothing is written to the file {name}; name it in produces: {{{{{name}}}}}")
+
+
+def _check_results(task: TaskFunction, produced: set[str], where: str) -> None:
+    """Each result has a place in ``produces``, as far as it is known already how many there are."""
+    said = task.declared_returns
+    if isinstance(said, (list, tuple)):
+        count = len(said)
+    elif isinstance(said, str) and said.strip().isdigit():
+        count = int(said)
+    else:
+        count = said if isinstance(said, int) else isinstance(said, type)
+    for index in range(count):
+        if f"return_{index}" not in produced:
+            raise ArgumentError(f"{where}: produces does not say where result {index} is: {{{{return_{index}}}}}")
 
 
 def _kinds(task: TaskFunction) -> tuple[str, ...]:
