@@ -183,7 +183,7 @@ def extend(items):
 
 @task(items=INOUT, on_failure="FAIL")
 def fail_with(items):
-    raise KeyError("outside of the group")
+    raise KeyError("outside of the group", items)
 
 
 @pytest.mark.engines("local", "simulated")
