@@ -52,6 +52,14 @@ def main() -> NoReturn:
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         report(folder, "lost", _rank_told(), (-code, process))
+    elif state[0] == _STARTED:
+        from taskflow.node.exceptions import encode_error
+
+        error = ProgramError(
+            f"MPI has ended the process {process}, with exit value {code}, when it was about to begin, and has printed "
+            f"why; {_remedy(runner)}"
+        )
+        report(folder, "raised", _rank_told(), encode_error(error))
     elif state[0] == _BEGUN or (state[0] == _DONE and code):
         how = f"ended with exit value {code} (by os._exit, MPI_Abort, or a library that ends its process)"
         report(folder, "ended", _rank_told(), (process, how, ""))
@@ -71,8 +79,8 @@ def _die(number: int) -> NoReturn:
     os._exit(1)
 
 
-#: How far the second process has come: it has begun; the executor knows why it fails; the function has returned.
-_BEGUN, _TOLD, _DONE = range(3)
+#: How far the second process has come: it runs; MPI has begun; the executor knows why it fails; the function is done.
+_STARTED, _BEGUN, _TOLD, _DONE = range(4)
 
 
 def _second(folder: str, ranks: int, runner: str, state: mmap.mmap) -> NoReturn:
@@ -84,6 +92,7 @@ def _second(folder: str, ranks: int, runner: str, state: mmap.mmap) -> NoReturn:
         world = _world(ranks, runner)
     except BaseException as error:  # noqa: BLE001  told to the executor, whatever it is
         _fail(folder, _rank_told(), error, state)
+    state[0] = _BEGUN
     try:
         _take_part(world, folder)
     except BaseException as error:  # noqa: BLE001
@@ -112,13 +121,17 @@ def _rank_told() -> int:
     return -1
 
 
-def _world(ranks: int, runner: str) -> Any:
-    """MPI.COMM_WORLD. Raises ProgramError if there is none, or if it is not the one that the runner has made."""
-    where = f"of {sys.executable} on {os.uname().nodename}"
-    remedy = (
+def _remedy(runner: str) -> str:
+    return (
         f"mpi4py has to use the MPI library that belongs to {runner}. Packages of mpi4py from PyPI take the first "
         f"libmpi that they find (MPI4PY_LIBMPI=PATH OF libmpi.so names one); others are built for one MPI"
     )
+
+
+def _world(ranks: int, runner: str) -> Any:
+    """MPI.COMM_WORLD. Raises ProgramError if there is none, or if it is not the one that the runner has made."""
+    where = f"of {sys.executable} on {os.uname().nodename}"
+    remedy = _remedy(runner)
     try:
         from mpi4py import MPI
     except ModuleNotFoundError as error:
