@@ -115,6 +115,7 @@ def test_describe_without_a_file_writes_to_standard_output(runtask):
     [
         (["describe", "--write=here.xml"], "exists already; name another file, or remove it"),
         (["describe", "--write=none/here.xml"], "none/here.xml cannot be written: No such file or directory"),
+        (["chek"], "there is no 'chek'; it is describe or check"),
         (["describe", "--write"], "write: runtask cluster describe [--write FILE]"),
         (["describe", "here.xml"], "write: runtask cluster describe [--write FILE]"),
         (["descirbe"], "usage: runtask cluster"),

@@ -35,10 +35,15 @@ check:    connect to each node and say whether it can be used, what it has, and 
 
 def main(words: list[str]) -> int:
     """Run a sub-command; return the exit code."""
+    if {"-h", "--help"} & set(words):
+        sys.stdout.write(HELP)
+        return 0
     command = COMMANDS.get(words[0]) if words else None
-    if command is None or {"-h", "--help"} & set(words):
-        (sys.stdout if {"-h", "--help"} & set(words) else sys.stderr).write(HELP)
-        return 0 if {"-h", "--help"} & set(words) else 2
+    if command is None:
+        if words:
+            sys.stderr.write(f"runtask cluster: there is no {words[0]!r}; it is {' or '.join(COMMANDS)}\n")
+        sys.stderr.write(HELP)
+        return 2
     try:
         return command(words[1:])
     except (UsageError, ArgumentError, ClusterFileError, SshError) as error:
