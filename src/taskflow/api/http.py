@@ -205,13 +205,9 @@ def _check_parameters(task: TaskFunction, updates: Iterable[Any], produced: set[
 
 def _check_results(task: TaskFunction, produced: set[str], where: str) -> None:
     """Each result has a place in ``produces``, as far as it is known already how many there are."""
-    said = task.declared_returns
-    if isinstance(said, (list, tuple)):
-        count = len(said)
-    elif isinstance(said, str) and said.strip().isdigit():
-        count = int(said)
-    else:
-        count = said if isinstance(said, int) else isinstance(said, type)
+    count = task.declared_results
+    if count is None:
+        count = isinstance(task.declared_returns, type)  # an annotation
     for index in range(count):
         if f"return_{index}" not in produced:
             raise ArgumentError(f"{where}: produces does not say where result {index} is: {{{{return_{index}}}}}")
