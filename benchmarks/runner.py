@@ -94,7 +94,7 @@ def run_process(argv: Sequence[str], folder: Path, timeout: float) -> Finished:
             seconds = perf_counter() - begin
         finally:
             timer.cancel()
-            left = procfs.kill_all_but(spared, grace=0.0 if expired.is_set() else GRACE)
+            left = procfs.kill_all_but(spared, GRACE)
     return Finished(code, seconds, expired.is_set(), left, log.read_text(errors="replace"))
 
 
